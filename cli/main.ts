@@ -1,0 +1,44 @@
+import { createAdminDb } from "../shared/db/admin.ts";
+import { createClients, createSqlCall } from "../shared/db/sql-call.ts";
+import { MusterError } from "../shared/errors.ts";
+import { type Command, helpText, parseCommand } from "./command.ts";
+import { readConnection } from "./connection.ts";
+import { run } from "./run.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** Runs one command; answers the exit code: 0 done, 1 refused by the server, 2 not understood. */
+async function main(args: string[]): Promise<number> {
+  let command: Command;
+  try {
+    command = parseCommand(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`${error.message}\n\nSee npm run muster -- --help`);
+    return 2;
+  }
+  if (command.kind === "help") {
+    console.log(helpText);
+    return 0;
+  }
+  try {
+    const connection = await readConnection(Deno.env.toObject(), (path) => Deno.readTextFile(path));
+    const call = createSqlCall(createClients({ ...connection, publishableKey: connection.secretKey }));
+    const { record, text } = await run(command, createAdminDb(call));
+    console.log(command.json ? JSON.stringify(record) : text);
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(error.message);
+      return 2;
+    }
+    if (!(error instanceof MusterError)) throw error;
+    console.error(`${error.message}\n${error.advice}`);
+    if (error.code === "unavailable") console.error("Is the project running, and is SUPABASE_URL right?");
+    if (error.code === "unauthenticated" || error.code === "forbidden") {
+      console.error("Is SUPABASE_SECRET_KEY the secret key of this project?");
+    }
+    return 1;
+  }
+}
+
+Deno.exit(await main(Deno.args));

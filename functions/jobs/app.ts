@@ -1,0 +1,88 @@
+import type { MiddlewareHandler } from "hono";
+import { limits } from "../../shared/contracts/limits.ts";
+import type { JobsDb } from "../../shared/db/jobs.ts";
+import { createApi } from "../../shared/http/api.ts";
+import type { Env } from "../../shared/http/env.ts";
+import { limitBody } from "../../shared/http/limit-body.ts";
+import type { Log } from "../../shared/http/log.ts";
+import { musterError } from "../../shared/errors.ts";
+import { cancelJob, getJob, listJobEvents, listJobs, retryJob, submitJobs, waitForJob } from "./routes.ts";
+import { untilEnded } from "./until-ended.ts";
+
+export interface Deps {
+  readonly db: JobsDb;
+  readonly authenticate: MiddlewareHandler<Env>;
+  readonly log: Log;
+}
+
+/** Builds the jobs API over the given dependencies; it reads no environment. */
+export function createApp({ db, authenticate, log }: Deps) {
+  const app = createApi({ name: "jobs", title: "Muster: jobs", log });
+  app.use(authenticate);
+  app.on("POST", "/", limitBody(limits.batchBytes));
+  app.on("POST", "/:id/*", limitBody(limits.bodyBytes));
+
+  return app
+    .openapi(submitJobs, async (c) => {
+      const body = c.req.valid("json");
+      const idempotencyKey = c.req.valid("header")["idempotency-key"];
+      if ("jobs" in body) {
+        if (idempotencyKey !== undefined) throw keyOfMany();
+        const answer = await db.submitJobs(c.var.caller, body.jobs, c.var.correlationId);
+        c.var.log("info", "jobs.submitted", { count: answer.jobs.length });
+        return c.json(answer, 201);
+      }
+      if (idempotencyKey !== undefined && body.idempotencyKey !== undefined && idempotencyKey !== body.idempotencyKey) {
+        throw twoKeys();
+      }
+      const job = idempotencyKey === undefined ? body : { ...body, idempotencyKey };
+      const [submitted] = (await db.submitJobs(c.var.caller, [job], c.var.correlationId)).jobs;
+      if (submitted === undefined) throw musterError("internal", "submit_jobs() answered no job");
+      c.var.log("info", "job.submitted", { jobId: submitted.job.id, created: submitted.created });
+      return c.json(submitted.job, submitted.created ? 201 : 200);
+    })
+    .openapi(listJobs, async (c) => c.json(await db.listJobs(c.var.caller, c.req.valid("query")), 200))
+    .openapi(getJob, async (c) => c.json(await db.getJob(c.var.caller, c.req.valid("param").id), 200))
+    .openapi(cancelJob, async (c) => {
+      const { id } = c.req.valid("param");
+      const [job] = (await db.cancelJobs(c.var.caller, [id], c.req.valid("json").reason)).jobs;
+      if (job === undefined) throw musterError("not_found", `Cannot cancel job "${id}": no such job`);
+      c.var.log("info", "job.cancelled", { jobId: id });
+      return c.json(job, 200);
+    })
+    .openapi(retryJob, async (c) => {
+      const { id } = c.req.valid("param");
+      const job = await db.retryJob(c.var.caller, id);
+      c.var.log("info", "job.retried", { jobId: job.id, retryOf: id });
+      return c.json(job, 201);
+    })
+    .openapi(listJobEvents, async (c) => {
+      const { after, limit } = c.req.valid("query");
+      return c.json(await db.listJobEvents(c.var.caller, c.req.valid("param").id, after, limit), 200);
+    })
+    .openapi(waitForJob, async (c) => {
+      const { id } = c.req.valid("param");
+      const { timeoutSeconds } = c.req.valid("query");
+      return c.json(
+        await untilEnded(() => db.getJob(c.var.caller, id), {
+          timeoutMs: timeoutSeconds * 1000,
+          signal: c.req.raw.signal,
+        }),
+        200,
+      );
+    });
+}
+
+function keyOfMany() {
+  const message = "Cannot use the header Idempotency-Key for several jobs: give each its own idempotencyKey";
+  return musterError("invalid_request", message, {
+    errors: [{ path: "idempotency-key", message: "Is for a single job" }],
+  });
+}
+
+function twoKeys() {
+  const message = "Cannot use two idempotency keys: the header and the body must not differ";
+  return musterError("invalid_request", message, {
+    errors: [{ path: "idempotencyKey", message: "Must not differ from the header Idempotency-Key" }],
+  });
+}

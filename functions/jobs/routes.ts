@@ -1,0 +1,110 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { Key } from "../../shared/contracts/common.ts";
+import {
+  CancelJob,
+  Job,
+  JobEventList,
+  JobEventsQuery,
+  JobList,
+  JobParams,
+  ListJobsQuery,
+  SubmitJob,
+  SubmitJobs,
+  SubmitJobsAnswer,
+  WaitedJob,
+  WaitQuery,
+} from "../../shared/contracts/jobs.ts";
+import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { callers } from "../../shared/http/security.ts";
+
+const tags = ["jobs"];
+
+export const submitJobs = createRoute({
+  method: "post",
+  path: "/",
+  operationId: "submitJobs",
+  summary: "Submit one job, or up to 1,000",
+  tags,
+  security: callers,
+  request: {
+    headers: z.object({
+      "idempotency-key": Key.optional().describe("For a single job: the same key yields the same job"),
+    }),
+    body: jsonBody(z.union([SubmitJob, SubmitJobs])),
+  },
+  responses: {
+    200: json(Job, "The job that the idempotency key had already"),
+    201: json(z.union([Job, SubmitJobsAnswer]), "The new job; or, for several, each with whether it is new"),
+    ...problems,
+  },
+});
+
+export const listJobs = createRoute({
+  method: "get",
+  path: "/",
+  operationId: "listJobs",
+  summary: "List jobs, newest first",
+  tags,
+  security: callers,
+  request: { query: ListJobsQuery },
+  responses: { 200: json(JobList, "A page of jobs"), ...problems },
+});
+
+export const getJob = createRoute({
+  method: "get",
+  path: "/{id}",
+  operationId: "getJob",
+  summary: "Read a job",
+  tags,
+  security: callers,
+  request: { params: JobParams },
+  responses: { 200: json(Job, "The job"), ...problems },
+});
+
+export const cancelJob = createRoute({
+  method: "post",
+  path: "/{id}/cancel",
+  operationId: "cancelJob",
+  summary: "Cancel a job; one that has ended stays as it is",
+  tags,
+  security: callers,
+  request: {
+    params: JobParams,
+    body: { required: false, content: { "application/json": { schema: CancelJob } } },
+  },
+  responses: { 200: json(Job, "The job as it is now"), ...problems },
+});
+
+export const retryJob = createRoute({
+  method: "post",
+  path: "/{id}/retry",
+  operationId: "retryJob",
+  summary: "Submit a failed or cancelled job anew",
+  tags,
+  security: callers,
+  request: { params: JobParams },
+  responses: { 201: json(Job, "The new job, which names the old one in retryOf"), ...problems },
+});
+
+export const listJobEvents = createRoute({
+  method: "get",
+  path: "/{id}/events",
+  operationId: "listJobEvents",
+  summary: "Read what happened to a job, in order",
+  tags,
+  security: callers,
+  request: { params: JobParams, query: JobEventsQuery },
+  responses: { 200: json(JobEventList, "A page of events"), ...problems },
+});
+
+export const waitForJob = createRoute({
+  method: "get",
+  path: "/{id}/wait",
+  operationId: "waitForJob",
+  summary: "Wait for a job to end",
+  description: "Answers as soon as the job has ended, or with the job as it is when the time is up.",
+  tags,
+  security: callers,
+  request: { params: JobParams, query: WaitQuery },
+  responses: { 200: json(WaitedJob, "The job, and whether it has ended"), ...problems },
+});

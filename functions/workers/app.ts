@@ -1,0 +1,99 @@
+import { createRoute } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
+import { limits } from "../../shared/contracts/limits.ts";
+import { ListWorkersQuery, Worker, WorkerList, WorkerParams } from "../../shared/contracts/workers.ts";
+import type { WorkersDb } from "../../shared/db/workers.ts";
+import { createApi } from "../../shared/http/api.ts";
+import type { Env } from "../../shared/http/env.ts";
+import { limitBody } from "../../shared/http/limit-body.ts";
+import type { Log } from "../../shared/http/log.ts";
+import { json, problems } from "../../shared/http/responses.ts";
+import { callers } from "../../shared/http/security.ts";
+
+export interface Deps {
+  readonly db: WorkersDb;
+  readonly authenticate: MiddlewareHandler<Env>;
+  readonly log: Log;
+}
+
+/** Builds the workers API over the given dependencies; it reads no environment. */
+export function createApp({ db, authenticate, log }: Deps) {
+  const app = createApi({ name: "workers", title: "Muster: workers", log });
+  app.use(authenticate, limitBody(limits.bodyBytes));
+
+  return app
+    .openapi(listWorkers, async (c) => c.json(await db.listWorkers(c.var.caller, c.req.valid("query")), 200))
+    .openapi(getWorker, async (c) => c.json(await db.getWorker(c.var.caller, c.req.valid("param").id), 200))
+    .openapi(drainWorker, async (c) => {
+      const worker = await db.drainWorker(c.var.caller, c.req.valid("param").id);
+      c.var.log("info", "worker.drain_requested", { workerId: worker.id });
+      return c.json(worker, 200);
+    })
+    .openapi(resumeWorker, async (c) => {
+      const worker = await db.resumeWorker(c.var.caller, c.req.valid("param").id);
+      c.var.log("info", "worker.resumed", { workerId: worker.id });
+      return c.json(worker, 200);
+    })
+    .openapi(revokeWorker, async (c) => {
+      const worker = await db.revokeWorker(c.var.caller, c.req.valid("param").id);
+      c.var.log("info", "worker.revoked", { workerId: worker.id });
+      return c.json(worker, 200);
+    });
+}
+
+const tags = ["workers"];
+
+const listWorkers = createRoute({
+  method: "get",
+  path: "/",
+  operationId: "listWorkers",
+  summary: "List workers",
+  tags,
+  security: callers,
+  request: { query: ListWorkersQuery },
+  responses: { 200: json(WorkerList, "The tenant's workers"), ...problems },
+});
+
+const getWorker = createRoute({
+  method: "get",
+  path: "/{id}",
+  operationId: "getWorker",
+  summary: "Read a worker",
+  tags,
+  security: callers,
+  request: { params: WorkerParams },
+  responses: { 200: json(Worker, "The worker"), ...problems },
+});
+
+const drainWorker = createRoute({
+  method: "post",
+  path: "/{id}/drain",
+  operationId: "drainWorker",
+  summary: "Give a worker nothing new, and let it finish what it holds",
+  tags,
+  security: callers,
+  request: { params: WorkerParams },
+  responses: { 200: json(Worker, "The worker"), ...problems },
+});
+
+const resumeWorker = createRoute({
+  method: "post",
+  path: "/{id}/resume",
+  operationId: "resumeWorker",
+  summary: "Give a drained worker jobs again",
+  tags,
+  security: callers,
+  request: { params: WorkerParams },
+  responses: { 200: json(Worker, "The worker"), ...problems },
+});
+
+const revokeWorker = createRoute({
+  method: "post",
+  path: "/{id}/revoke",
+  operationId: "revokeWorker",
+  summary: "Shut a worker out for good; its jobs go elsewhere",
+  tags,
+  security: callers,
+  request: { params: WorkerParams },
+  responses: { 200: json(Worker, "The worker"), ...problems },
+});

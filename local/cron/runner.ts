@@ -1,0 +1,138 @@
+import postgres from "postgres";
+import type { Log } from "../log.ts";
+import { nextRun } from "./schedule.ts";
+
+export type CronRunner = { stop(): Promise<void> };
+
+type Job = { jobid: string; schedule: string; command: string; username: string; database: string; nodeport: number };
+type Planned = { job: Job; lastRun: Date; timer: ReturnType<typeof setTimeout> | undefined; running: boolean };
+
+/** The longest a timer waits before it looks again: a job further away is planned anew then. */
+const longestWaitMs = 3_600_000;
+
+/** Carries out the jobs of `cron.job` as their users and records each run, like the worker of pg_cron. */
+export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunner> {
+  const sql = postgres(adminDbUrl, { max: 6, onnotice: () => {} });
+  const planned = new Map<string, Planned>();
+  const runs = new Set<Promise<void>>();
+  let stopped = false;
+
+  await sql`
+    update cron.job_run_details set status = 'failed', return_message = 'server restarted', end_time = now()
+    where status in ('starting', 'running')`;
+  // Called at the first listen, at each change of cron.job, and after a broken connection was made again.
+  await sql.listen("muster_cron", readJobs, readJobs);
+
+  async function readJobs(): Promise<void> {
+    if (stopped) return;
+    const jobs = await sql<Job[]>`
+      select jobid, schedule, command, username, database, nodeport from cron.job
+      where active and database = current_database()`;
+    const ids = new Set(jobs.map(({ jobid }) => jobid));
+    for (const [id, plan] of planned) {
+      if (ids.has(id)) continue;
+      clearTimeout(plan.timer);
+      planned.delete(id);
+    }
+    for (const job of jobs) {
+      const plan = planned.get(job.jobid);
+      if (!plan) {
+        planned.set(job.jobid, { job, lastRun: new Date(), timer: undefined, running: false });
+        arm(planned.get(job.jobid)!);
+      } else {
+        const moved = plan.job.schedule !== job.schedule;
+        plan.job = job;
+        if (moved) arm(plan);
+      }
+    }
+  }
+
+  function arm(plan: Planned): void {
+    clearTimeout(plan.timer);
+    if (stopped || plan.running || planned.get(plan.job.jobid) !== plan) return;
+    const now = new Date();
+    let due: Date | null;
+    try {
+      due = nextRun(plan.job.schedule, plan.lastRun, now);
+    } catch (error) {
+      log("cron", `job ${plan.job.jobid} has an invalid schedule "${plan.job.schedule}": ${(error as Error).message}`);
+      return;
+    }
+    if (!due) return;
+    const inMs = due.getTime() - now.getTime();
+    plan.timer = inMs > longestWaitMs
+      ? setTimeout(() => arm(plan), longestWaitMs)
+      : setTimeout(() => start(plan), Math.max(0, inMs));
+  }
+
+  // One run of a job at a time: the next one is planned when this has ended.
+  function start(plan: Planned): void {
+    plan.running = true;
+    plan.lastRun = new Date();
+    const run = carryOut(plan.job)
+      .catch((error) => {
+        if (!stopped) log("cron", `job ${plan.job.jobid}: ${error.message}`);
+      })
+      .finally(() => {
+        runs.delete(run);
+        plan.running = false;
+        arm(plan);
+      });
+    runs.add(run);
+  }
+
+  async function carryOut(job: Job): Promise<void> {
+    const connection = await sql.reserve();
+    try {
+      const [begun] = await connection`
+        insert into cron.job_run_details (jobid, job_pid, database, username, command, status, start_time)
+        values (${job.jobid}, pg_backend_pid(), ${job.database}, ${job.username}, ${job.command}, 'running',
+          clock_timestamp())
+        returning runid`;
+      const outcome = await asUser(connection, job);
+      await connection`
+        update cron.job_run_details
+        set status = ${outcome.ok ? "succeeded" : "failed"}, return_message = ${outcome.message},
+            end_time = clock_timestamp()
+        where runid = ${begun!.runid}`;
+    } finally {
+      connection.release();
+    }
+  }
+
+  async function asUser(connection: postgres.ReservedSql, job: Job): Promise<{ ok: boolean; message: string }> {
+    try {
+      await connection.unsafe(`set session authorization "${job.username.replaceAll('"', '""')}"`);
+      // Several statements give a list of results; the last one is told, as by pg_cron.
+      const result: unknown = await connection.unsafe(job.command);
+      const last = Array.isArray(result) && Array.isArray(result.at(-1)) ? result.at(-1) : result;
+      return { ok: true, message: describe(last as Result) };
+    } catch (error) {
+      return { ok: false, message: `ERROR:  ${(error as Error).message}` };
+    } finally {
+      // The command may have left a transaction open or settings behind.
+      await connection.unsafe("rollback").catch(() => {});
+      await connection.unsafe("reset session authorization").catch(() => {});
+      await connection.unsafe("discard all").catch(() => {});
+    }
+  }
+
+  return {
+    async stop() {
+      stopped = true;
+      for (const { timer } of planned.values()) clearTimeout(timer);
+      // A run that takes longer is cut off; the next start marks it failed.
+      await Promise.race([Promise.allSettled(runs), new Promise((resolve) => setTimeout(resolve, 500))]);
+      await sql.end({ timeout: 0 });
+    },
+  };
+}
+
+type Result = { command?: string; count?: number | null; length: number };
+
+// What pg_cron shows: the number of rows of a query, else the command tag.
+function describe(result: Result): string {
+  if (result.command === "SELECT") return `${result.length} row${result.length === 1 ? "" : "s"}`;
+  if (result.command === "INSERT") return `INSERT 0 ${result.count ?? 0}`;
+  return [result.command ?? "", result.count ?? ""].join(" ").trim();
+}

@@ -1,0 +1,28 @@
+import { join } from "node:path";
+import type { Child } from "./child.ts";
+import type { LocalKeys } from "./keys.ts";
+import type { Log } from "./log.ts";
+import { startSupervised } from "./supervise.ts";
+
+export type FunctionsOptions = { dir: string; url: string; dbUrl: string; keys: LocalKeys; log: Log };
+
+/** Starts one process that hosts every folder of `dir` with an index.ts, with the environment the platform gives. */
+export function startFunctions({ dir, url, dbUrl, keys, log }: FunctionsOptions): Promise<Child> {
+  return startSupervised({
+    name: "functions",
+    script: join(import.meta.dirname!, "functions", "main.ts"),
+    // A function's request.signal then fires only when the caller went away.
+    args: ["--unstable-no-legacy-abort"],
+    env: {
+      MUSTER_FUNCTIONS: JSON.stringify({ dir, port: 0 }),
+      SUPABASE_URL: url,
+      SUPABASE_ANON_KEY: keys.anonKey,
+      SUPABASE_SERVICE_ROLE_KEY: keys.serviceRoleKey,
+      SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
+      SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
+      SUPABASE_DB_URL: dbUrl,
+      MUSTER_JWT_SECRET: keys.jwtSecret,
+    },
+    log,
+  });
+}

@@ -1,0 +1,45 @@
+import type { LocalKeys } from "./keys.ts";
+
+/**
+ * The request's headers with `sb_…` keys swapped for the JWT they stand for, which is what the services understand: in
+ * `apikey` (header, or query of `url`, which is changed) and in `Authorization` when that is absent or the same key.
+ * Answers with the refusal of the platform when a key is needed and missing, or not one of the project's.
+ */
+export function swapKey(
+  request: Request,
+  url: URL,
+  keys: LocalKeys,
+  need: "required" | "optional",
+): Headers | Response {
+  const headers = new Headers(request.headers);
+  const given = headers.get("apikey") ?? url.searchParams.get("apikey");
+  const bearer = /^Bearer\s+(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+
+  if (given === null && need === "required") {
+    return refusal("No API key found in request", "No `apikey` request header or url param was found.");
+  }
+  const token = given === null ? undefined : tokenOf(given, keys);
+  if (given !== null && token === undefined && (need === "required" || given.startsWith("sb_"))) {
+    return refusal("Invalid API key", "Double check your Supabase `anon` or `service_role` API key.");
+  }
+  if (token !== undefined) {
+    if (headers.has("apikey")) headers.set("apikey", token);
+    if (url.searchParams.has("apikey")) url.searchParams.set("apikey", token);
+    if (headers.has("x-api-key")) headers.set("x-api-key", tokenOf(headers.get("x-api-key")!, keys) ?? token);
+    if (bearer === undefined || bearer === given) headers.set("authorization", `Bearer ${token}`);
+  } else if (bearer?.startsWith("sb_")) {
+    const standsFor = tokenOf(bearer, keys);
+    if (standsFor) headers.set("authorization", `Bearer ${standsFor}`);
+  }
+  return headers;
+}
+
+function tokenOf(key: string, keys: LocalKeys): string | undefined {
+  if (key === keys.publishableKey || key === keys.anonKey) return keys.anonKey;
+  if (key === keys.secretKey || key === keys.serviceRoleKey) return keys.serviceRoleKey;
+  return undefined;
+}
+
+function refusal(message: string, hint: string): Response {
+  return Response.json({ message, hint }, { status: 401 });
+}

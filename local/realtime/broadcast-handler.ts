@@ -1,0 +1,46 @@
+import type { Channel } from "./channel.ts";
+import type { RealtimeContext } from "./context.ts";
+import type { Message } from "./dispatcher.ts";
+import { isRecord, type Ref, toBytes } from "./frames.ts";
+import { exceedsPayload } from "./limits.ts";
+
+type ClientMessage = { kind: "map"; map: unknown } | Extract<Message, { kind: "body" }>;
+
+/** Relays a client's broadcast. What may not be sent is dropped without an answer, even where one was asked for. */
+export async function handleBroadcast(
+  context: RealtimeContext,
+  channel: Channel,
+  ref: Ref,
+  sent: ClientMessage,
+): Promise<void> {
+  const message = toMessage(sent);
+  if (!message || !await mayWrite(context, channel) || channel.closed) return;
+  const { ack, self } = channel.config;
+  context.rates.messages.add();
+  if (isTooLarge(context, message)) {
+    if (ack) channel.reply(ref, "error", "payload_size_exceeded");
+    return;
+  }
+  context.dispatcher.broadcast(channel.key, message, self ? undefined : channel);
+  if (ack) channel.reply(ref, "ok");
+}
+
+async function mayWrite({ authorizer, log }: RealtimeContext, channel: Channel): Promise<boolean> {
+  try {
+    channel.writable ??= await authorizer.writable(channel.subject);
+  } catch (error) {
+    log({ event: "realtime.broadcast_dropped", topic: channel.subTopic, reason: String(error) });
+  }
+  return channel.writable?.broadcast === true;
+}
+
+function toMessage(sent: ClientMessage): Message | undefined {
+  if (sent.kind === "body") return sent;
+  return isRecord(sent.map) ? { kind: "map", map: sent.map } : undefined;
+}
+
+function isTooLarge({ limits }: RealtimeContext, message: Message): boolean {
+  if (message.kind === "map") return exceedsPayload(limits, toBytes(JSON.stringify(message.map)).length);
+  const { body, event } = message.broadcast;
+  return exceedsPayload(limits, body.length, toBytes(event).length);
+}

@@ -1,0 +1,136 @@
+import type { JSONWebKeySet } from "jose";
+import postgres from "postgres";
+import { Authorizer } from "./authorization.ts";
+import type { RealtimeContext } from "./context.ts";
+import { databaseMessages } from "./database-messages.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { noFaults, type RealtimeFaults } from "./faults.ts";
+import { openSocket } from "./handshake.ts";
+import { defaultLimits, type RealtimeLimits } from "./limits.ts";
+import { maintainPartitions } from "./partitions.ts";
+import { PresenceRegistry } from "./presence-registry.ts";
+import { RateCounter } from "./rate-counter.ts";
+import { ensurePublication } from "./replication/publication.ts";
+import { ReplicationLink } from "./replication/replication-link.ts";
+import { replayer } from "./replay.ts";
+import { createRestApi } from "./rest-api.ts";
+import { tokenVerifier } from "./tokens.ts";
+
+export type { RealtimeFaults } from "./faults.ts";
+export type { RealtimeLimits } from "./limits.ts";
+
+export interface RealtimeOptions {
+  /** As a superuser: for replication, and for asking the policies in other roles. */
+  dbUrl: string;
+  jwtSecret: string;
+  /** Public keys for tokens that are not signed with the secret. */
+  jwks?: JSONWebKeySet;
+  limits?: Partial<RealtimeLimits>;
+  log?: (line: object) => void;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+}
+
+export interface Realtime extends AsyncDisposable {
+  /** Makes partitions and publication, and follows the database. */
+  start(): Promise<void>;
+  /** Serves `/socket/websocket` and `/api/*`. Where a gateway rewrote the request, `original` is the one it was given. */
+  fetch(request: Request, original?: Request): Promise<Response>;
+  /** Off: all sockets are closed and new ones refused with 503, as in an outage. */
+  setEnabled(enabled: boolean): void;
+  readonly faults: RealtimeFaults;
+  stop(): Promise<void>;
+}
+
+const slotPrefix = "supabase_realtime_messages_replication_slot";
+const publication = "supabase_realtime_messages_publication";
+const maintenanceEveryMs = 60 * 60 * 1000;
+// Told by the service when it restarts: clients connect again.
+const serviceRestart = 1012;
+
+/** A stand-in for Supabase Realtime over one database; everything but `postgres_changes`. */
+export function createRealtime(options: RealtimeOptions): Realtime {
+  const { dbUrl, now = Date.now, log = () => {} } = options;
+  const limits = { ...defaultLimits, ...options.limits };
+  const faults = noFaults();
+  const sql = postgres(dbUrl, {
+    max: 4,
+    idle_timeout: 30,
+    connect_timeout: 5,
+    onnotice: () => {},
+    connection: { application_name: "realtime", TimeZone: "UTC" },
+  });
+  const rates = {
+    messages: new RateCounter(now),
+    joins: new RateCounter(now),
+    presence: new RateCounter(now),
+    requests: new RateCounter(now),
+  };
+  const { maxMessagesPerSecond } = limits;
+  const dispatcher = new Dispatcher({ faults, messageRate: rates.messages, maxMessagesPerSecond });
+  const link = new ReplicationLink({
+    dbUrl,
+    publication,
+    slotPrefix,
+    log,
+    prepare: async () => {
+      await maintainPartitions(sql, now());
+      await ensurePublication(sql, publication);
+    },
+    onInsert: databaseMessages({ dispatcher, limits, messageRate: rates.messages, log }),
+  });
+  const context: RealtimeContext = {
+    limits,
+    now,
+    log,
+    verifyToken: tokenVerifier({ jwtSecret: options.jwtSecret, jwks: options.jwks, now }),
+    authorizer: new Authorizer(sql, now),
+    dispatcher,
+    presence: new PresenceRegistry(),
+    replayMessages: replayer(sql, limits, now),
+    replicationReady: () => link.whenConnected(),
+    rates,
+    sockets: new Set(),
+    closing: false,
+  };
+  const restApi = createRestApi(context);
+  let enabled = true;
+  let maintenance: ReturnType<typeof setInterval> | undefined;
+
+  function closeSockets(): void {
+    for (const socket of [...context.sockets]) socket.close(serviceRestart);
+  }
+
+  async function maintain(): Promise<void> {
+    await maintainPartitions(sql, now()).catch((error) => {
+      log({ event: "realtime.maintenance_failed", reason: String(error) });
+    });
+  }
+
+  async function stop(): Promise<void> {
+    context.closing = true;
+    clearInterval(maintenance);
+    closeSockets();
+    await link.stop();
+    await sql.end({ timeout: 1 });
+  }
+
+  return {
+    faults,
+    async start() {
+      await link.start();
+      maintenance = setInterval(maintain, maintenanceEveryMs);
+    },
+    async fetch(request, original = request) {
+      if (!enabled) return new Response("Service Unavailable", { status: 503 });
+      if (new URL(request.url).pathname === "/socket/websocket") return await openSocket(context, request, original);
+      return await restApi.fetch(request);
+    },
+    setEnabled(value) {
+      enabled = value;
+      if (!enabled) closeSockets();
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}

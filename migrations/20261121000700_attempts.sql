@@ -1,0 +1,137 @@
+-- How an attempt ends: well, badly, or because its worker is gone.
+
+create type muster_private.attempt_ending as (
+  job_id uuid,
+  -- succeeded | failed | lost | timed_out | released | cancelled | expired
+  outcome text,
+  result jsonb,
+  error jsonb,
+  is_final boolean
+);
+
+-- Exponential, capped, with the upper half random: many jobs that failed together do not come back together.
+create function muster_private.retry_delay(failures integer, base interval, cap interval) returns interval
+language sql volatile set search_path = ''
+as $$
+  select case when retry_delay.failures < 1 then interval '0'
+    else least(retry_delay.cap, retry_delay.base * power(2, least(retry_delay.failures - 1, 30))) * (0.5 + random() / 2) end
+$$;
+comment on function muster_private.retry_delay(integer, interval, interval) is
+  'How long a job waits after so many failed attempts; 0 failures give no wait';
+
+-- Ends held attempts. The caller has locked the workers and the jobs, and has checked that the attempts are current.
+-- Jobs go to a terminal state, back to the queue, or to a later try; slots and concurrency keys are given back.
+-- `wait` says whether to wait for concurrency keys that others work on; null leaves unblocking to the caller.
+-- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs.
+create function muster_private.end_attempts(endings muster_private.attempt_ending[], wait boolean, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  v_ids uuid[];
+  v_tenant record;
+begin
+  with chosen as (
+    select e.job_id, e.outcome, e.result, e.error, j.worker_id,
+      case
+        when e.outcome in ('succeeded', 'cancelled') then e.outcome
+        when e.outcome = 'expired' or e.is_final then 'failed'
+        when j.expires_at <= end_attempts.at then 'failed'
+        when e.outcome = 'released' then 'again'
+        when j.attempts - j.released_count >= j.max_attempts then 'failed'
+        else 'again'
+      end as fate,
+      case
+        when e.outcome = 'released' then interval '0'
+        -- A lost worker says little about the job: the first time it goes on at once.
+        when e.outcome = 'lost' then muster_private.retry_delay(j.attempts - j.released_count - 1, j.retry_base, j.retry_cap)
+        else muster_private.retry_delay(j.attempts - j.released_count, j.retry_base, j.retry_cap)
+      end as delay
+    from unnest(end_attempts.endings) e
+    join muster.jobs j on j.id = e.job_id
+  ), freed as (
+    update muster.worker_devices w set held_count = w.held_count - n.jobs
+    from (select c.worker_id, count(*) as jobs from chosen c group by c.worker_id) n
+    where w.id = n.worker_id
+  )
+  update muster.jobs j
+  set status = case
+        when c.fate <> 'again' then c.fate::muster.job_status
+        when c.delay > interval '0' then 'scheduled'
+        when j.concurrency_key is not null then 'blocked'
+        else 'queued' end,
+    worker_id = case when c.fate = 'again' then null else j.worker_id end,
+    result = c.result,
+    error = case when c.fate = 'failed' and c.error is null
+      then jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over') else c.error end,
+    progress = case when c.fate = 'succeeded' then 1 when c.fate = 'again' then null else j.progress end,
+    released_count = j.released_count + (c.outcome = 'released')::integer,
+    run_at = case when c.fate = 'again' then end_attempts.at + c.delay else j.run_at end,
+    queued_at = case when c.fate = 'again' and c.delay = interval '0' then end_attempts.at else j.queued_at end,
+    attempt_deadline_at = null,
+    finished_at = case when c.fate <> 'again' then end_attempts.at end,
+    updated_at = end_attempts.at
+  from chosen c
+  where j.id = c.job_id;
+
+  select array_agg(e.job_id order by e.job_id) into v_ids from unnest(end_attempts.endings) e;
+  perform muster_private.record_status(v_ids, end_attempts.at);
+  perform muster_private.send_results(v_ids);
+  for v_tenant in
+    select j.tenant_id, array_agg(j.concurrency_key) as keys from muster.jobs j
+    where j.id = any (v_ids) and j.concurrency_key is not null and end_attempts.wait is not null
+    group by j.tenant_id order by j.tenant_id
+  loop
+    perform muster_private.unblock_jobs(v_tenant.tenant_id, v_tenant.keys, end_attempts.wait, end_attempts.at);
+  end loop;
+end
+$$;
+comment on function muster_private.end_attempts(muster_private.attempt_ending[], boolean, timestamptz) is
+  'Ends attempts whose jobs and workers the caller has locked: terminal, queued again, or scheduled for a later try';
+
+-- Locks the held jobs of workers whose rows the caller has locked, and ends them all one way.
+create function muster_private.end_held_jobs(worker_ids uuid[], outcome text, error jsonb, wait boolean, at timestamptz)
+returns integer
+language plpgsql set search_path = ''
+as $$
+declare
+  v_endings muster_private.attempt_ending[];
+begin
+  select array_agg(row (h.id, end_held_jobs.outcome, null, end_held_jobs.error, false)::muster_private.attempt_ending)
+  into v_endings
+  from (
+    select j.id from muster.jobs j
+    where j.worker_id = any (end_held_jobs.worker_ids) and j.status in ('assigned', 'running')
+      and j.tenant_id in (select w.tenant_id from muster.worker_devices w where w.id = any (end_held_jobs.worker_ids))
+    order by j.id
+    for no key update
+  ) h;
+  if v_endings is null then
+    return 0;
+  end if;
+  perform muster_private.end_attempts(v_endings, end_held_jobs.wait, end_held_jobs.at);
+  return cardinality(v_endings);
+end
+$$;
+comment on function muster_private.end_held_jobs(uuid[], text, jsonb, boolean, timestamptz) is
+  'Ends all jobs that the given workers hold, in one way';
+
+-- A worker that goes offline, by whatever hand, loses its jobs. It waits for no concurrency key and assigns nothing:
+-- several workers may go at once, and their caller does that after the last of them.
+create function muster_private.tg_worker_devices__requeue_jobs() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  perform muster_private.end_held_jobs(array[new.id], 'lost',
+    jsonb_build_object('code', 'worker_lost', 'message', format('Worker %s went %s while it held the job', new.name, new.status)),
+    false, muster_private.now());
+  return null;
+end
+$$;
+comment on function muster_private.tg_worker_devices__requeue_jobs() is
+  'Requeues or fails the jobs of a worker that went offline or was revoked';
+create trigger requeue_jobs after update of status on muster.worker_devices
+  for each row when (new.status in ('offline', 'revoked') and old.status is distinct from new.status and new.held_count > 0)
+  execute function muster_private.tg_worker_devices__requeue_jobs();
+
+revoke execute on all functions in schema muster_private from public;

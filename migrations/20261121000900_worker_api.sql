@@ -1,0 +1,546 @@
+-- What a worker calls with its own token. All of it is safe to repeat: a lost answer costs nothing.
+
+-- Jobs as they are handed to a worker, payload and all: this answer, never a message, is what it acts on.
+create function muster_private.assignments_json(job_ids uuid[]) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'job_id', j.id, 'attempt', j.attempts, 'type', j.type, 'payload', j.payload, 'requires', j.requires,
+    'correlation_id', j.correlation_id, 'max_attempts', j.max_attempts,
+    'attempt_timeout_seconds', extract(epoch from j.attempt_timeout)::integer,
+    'expires_at', muster_private.iso(j.expires_at),
+    'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
+    order by j.priority desc, j.position), '[]')
+  from muster.jobs j
+  where j.id = any (assignments_json.job_ids)
+$$;
+comment on function muster_private.assignments_json(uuid[]) is 'Jobs as a worker receives them';
+
+create function muster_private.attempts_of(items jsonb) returns table (job_id uuid, attempt integer)
+language sql immutable set search_path = ''
+as $$
+  select distinct r.job_id, r.attempt from jsonb_to_recordset(attempts_of.items) r (job_id uuid, attempt integer)
+$$;
+comment on function muster_private.attempts_of(jsonb) is 'Reads [{job_id, attempt}]';
+
+create function muster_private.lock_worker(worker_id uuid) returns muster.worker_devices
+language sql set search_path = ''
+as $$ select * from muster.worker_devices w where w.id = lock_worker.worker_id for no key update $$;
+comment on function muster_private.lock_worker(uuid) is 'Locks a worker: who changes the jobs it holds has to have this lock first';
+
+-- Jobs that were pushed to the worker and that it asks for now.
+create function muster_private.hand_over(worker_id uuid, tenant_id uuid, at timestamptz) returns uuid[]
+language plpgsql set search_path = ''
+as $$
+declare
+  v_ids uuid[];
+begin
+  with handed as (
+    update muster.jobs j
+    set status = 'running', started_at = hand_over.at, attempt_deadline_at = hand_over.at + j.attempt_timeout,
+      updated_at = hand_over.at
+    where j.tenant_id = hand_over.tenant_id and j.worker_id = hand_over.worker_id and j.status = 'assigned'
+    returning j.id
+  )
+  select coalesce(array_agg(h.id), '{}') into v_ids from handed h;
+  perform muster_private.record_status(v_ids, hand_over.at);
+  return v_ids;
+end
+$$;
+comment on function muster_private.hand_over(uuid, uuid, timestamptz) is 'Starts the jobs that are assigned to a worker whose row the caller has locked';
+
+-- All that a worker with a locked row may start now: what was pushed to it, and up to `want` more from the queue. If
+-- that leaves it with less than it wants, it goes idle under the tenant lock, so that no job slips past it.
+create function muster_private.next_jobs(worker muster.worker_devices, want integer, at timestamptz) returns uuid[]
+language plpgsql set search_path = ''
+as $$
+declare
+  v_ids uuid[] := array[]::uuid[];
+  v_want integer := least(greatest(coalesce(next_jobs.want, 0), 0), 256);
+  v_more uuid[];
+begin
+  if (next_jobs.worker).status not in ('online', 'draining') then
+    return v_ids;
+  end if;
+  v_ids := muster_private.hand_over((next_jobs.worker).id, (next_jobs.worker).tenant_id, next_jobs.at);
+  v_want := v_want - cardinality(v_ids);
+  if v_want < 1 or (next_jobs.worker).status <> 'online' then
+    return v_ids;
+  end if;
+  v_more := muster_private.claim_for_worker((next_jobs.worker).id, v_want, 'running', next_jobs.at);
+  v_ids := v_ids || v_more;
+  v_want := v_want - cardinality(v_more);
+  if v_want > 0 then
+    perform muster_private.lock_going_idle((next_jobs.worker).tenant_id);
+    v_ids := v_ids || muster_private.claim_for_worker((next_jobs.worker).id, v_want, 'running', next_jobs.at);
+  end if;
+  return v_ids;
+end
+$$;
+comment on function muster_private.next_jobs(muster.worker_devices, integer, timestamptz) is
+  'Starts what was pushed to the worker and up to want more; a worker left idle has looked under the tenant lock';
+
+create function muster_private.send_wake(worker_id uuid, at timestamptz) returns text
+language plpgsql set search_path = ''
+as $$
+declare
+  v_nonce constant text := gen_random_uuid();
+begin
+  update muster.worker_heartbeats h set wake_nonce = v_nonce, wake_sent_at = send_wake.at
+  where h.worker_id = send_wake.worker_id;
+  perform muster_private.send_message(
+    muster_private.tasks_topic(send_wake.worker_id), 'wake', jsonb_build_object('nonce', v_nonce));
+  return v_nonce;
+end
+$$;
+comment on function muster_private.send_wake(uuid, timestamptz) is 'Sends a nonce that a worker which hears will echo with its next heartbeat';
+
+create function muster.hello(worker jsonb, running jsonb default '[]') returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.current_worker();
+  v_capabilities text[];
+  v_labels jsonb;
+  v_slots integer;
+  v_listening boolean;
+  v_forgotten muster_private.attempt_ending[];
+  v_nonce text;
+begin
+  if jsonb_typeof(hello.worker) is distinct from 'object' or jsonb_typeof(coalesce(hello.running, '[]')) <> 'array' then
+    perform muster_private.fail('MU004', 'Cannot greet the worker: worker must be an object and running an array');
+  end if;
+  v_slots := coalesce((hello.worker ->> 'slots')::integer, v_worker.slots);
+  if v_slots not between 1 and 256 then
+    perform muster_private.fail('MU004', format('Cannot give worker %s %s slots: a worker has 1 to 256', v_worker.name, v_slots));
+  end if;
+  if jsonb_typeof(hello.worker -> 'capabilities') = 'array' and jsonb_array_length(hello.worker -> 'capabilities') > 100 then
+    perform muster_private.fail('MU015', format('Cannot accept %s capabilities: a worker has at most 100',
+      jsonb_array_length(hello.worker -> 'capabilities')));
+  end if;
+  v_worker := muster_private.lock_worker(v_worker.id);
+  v_capabilities := muster_private.cut_capabilities(
+    case when jsonb_typeof(hello.worker -> 'capabilities') = 'array'
+      then array(select jsonb_array_elements_text(hello.worker -> 'capabilities')) else v_worker.capabilities end,
+    v_worker.allowed_capabilities);
+  v_labels := case when jsonb_typeof(hello.worker -> 'labels') = 'object' then hello.worker -> 'labels' else v_worker.labels end
+    || v_worker.granted_labels;
+  v_listening := coalesce((hello.worker ->> 'listening')::boolean, false);
+
+  -- What this worker held and no longer runs was lost with its last process.
+  select array_agg(row (h.id, 'lost', null,
+    jsonb_build_object('code', 'worker_restarted', 'message', format('Worker %s came back without the job', v_worker.name)),
+    false)::muster_private.attempt_ending) into v_forgotten
+  from (
+    select j.id from muster.jobs j
+    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status = 'running'
+      and not exists (
+        select from muster_private.attempts_of(hello.running) r where r.job_id = j.id and r.attempt = j.attempts)
+    order by j.id for no key update
+  ) h;
+  if v_forgotten is not null then
+    perform muster_private.end_attempts(v_forgotten, true, v_now);
+  end if;
+  v_worker := muster_private.lock_worker(v_worker.id);
+  if v_slots < v_worker.held_count then
+    perform muster_private.fail('MU007', format('Cannot lower the slots of worker %s to %s: it holds %s jobs',
+      v_worker.name, v_slots, v_worker.held_count), 'Let it finish some of them first');
+  end if;
+
+  update muster.worker_devices w
+  set capabilities = v_capabilities, labels = v_labels, slots = v_slots,
+    version = coalesce(left(hello.worker ->> 'version', 100), w.version),
+    session_id = muster_private.to_uuid(hello.worker ->> 'session_id', 'session id'),
+    status = case when w.drain_requested_at is null then 'online' else 'draining' end::muster.worker_status,
+    -- It counts as hearing once it has echoed the nonce sent below.
+    listening = v_listening, deaf = v_listening, updated_at = v_now
+  where w.id = v_worker.id;
+  if v_capabilities is distinct from v_worker.capabilities or v_labels is distinct from v_worker.labels then
+    perform muster_private.match_worker(v_worker.id);
+  end if;
+  perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_worker.held_count > 0, v_now);
+  v_nonce := muster_private.send_wake(v_worker.id, v_now);
+  v_worker := muster_private.lock_worker(v_worker.id);
+  if v_forgotten is not null then
+    perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
+  end if;
+
+  return jsonb_build_object(
+    'worker_id', v_worker.id, 'tenant_id', v_worker.tenant_id, 'name', v_worker.name, 'status', v_worker.status,
+    'slots', v_worker.slots, 'capabilities', v_worker.capabilities, 'labels', v_worker.labels,
+    'heartbeat_seconds', extract(epoch from muster_private.heartbeat_interval(true)),
+    'idle_heartbeat_seconds', extract(epoch from muster_private.heartbeat_interval(false)),
+    'poll_seconds', extract(epoch from muster_private.timing('poll')),
+    'channels', jsonb_build_object(
+      'tasks', muster_private.tasks_topic(v_worker.id),
+      'events', 'worker:' || v_worker.id || ':events',
+      'presence', 'fleet:' || v_worker.tenant_id || ':presence'),
+    'wake_nonce', v_nonce,
+    'stop', muster_private.stops_json(v_worker.id, hello.running),
+    'jobs', muster_private.assignments_json(muster_private.hand_over(v_worker.id, v_worker.tenant_id, v_now)),
+    'server_time', muster_private.iso(v_now));
+end
+$$;
+comment on function muster.hello(jsonb, jsonb) is
+  'A worker reports for work, or again after a break: what it can do, and what it still runs. Answers what to stop';
+
+create function muster_private.cut_capabilities(claimed text[], allowed text[]) returns text[]
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_bad text;
+begin
+  select c into v_bad from unnest(cut_capabilities.claimed) c where c !~ '^[a-z0-9][a-z0-9._/-]{0,99}$' limit 1;
+  if found then
+    perform muster_private.fail('MU004', format('Cannot accept capability %L: use 1 to 100 of a-z 0-9 . _ / -', left(v_bad, 100)));
+  end if;
+  return array(
+    select distinct c from unnest(cut_capabilities.claimed) c
+    where cut_capabilities.allowed is null or c = any (cut_capabilities.allowed)
+    order by c);
+end
+$$;
+comment on function muster_private.cut_capabilities(text[], text[]) is 'Claimed capabilities, cut to those allowed (null allows any), sorted';
+
+create function muster_private.stops_json(worker_id uuid, running jsonb) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('job_id', r.job_id, 'attempt', r.attempt, 'reason',
+    case when j.id is null then 'unknown' when j.attempts <> r.attempt then 'replaced' else j.status::text end)), '[]')
+  from muster_private.attempts_of(stops_json.running) r
+  join muster.worker_devices w on w.id = stops_json.worker_id
+  left join muster.jobs j on j.id = r.job_id and j.tenant_id = w.tenant_id
+  where j.id is null or j.attempts <> r.attempt or j.worker_id is distinct from w.id or j.status not in ('assigned', 'running')
+$$;
+comment on function muster_private.stops_json(uuid, jsonb) is 'Which of the attempts a worker runs are no longer its own';
+
+create function muster.heartbeat(
+  running jsonb, want integer default 0, events jsonb default '[]', metrics jsonb default null,
+  wake_nonce text default null, listening boolean default null, draining boolean default false
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.current_worker();
+  v_heard boolean;
+  v_beat muster.worker_heartbeats;
+  v_forgotten muster_private.attempt_ending[];
+  v_redelivered uuid[];
+  v_jobs uuid[];
+  v_busy boolean;
+  v_listened boolean;
+begin
+  if jsonb_typeof(heartbeat.running) is distinct from 'array' or jsonb_array_length(heartbeat.running) > 256 then
+    perform muster_private.fail('MU004', 'Cannot read the heartbeat: running must be an array of at most 256 attempts');
+  end if;
+  v_worker := muster_private.lock_worker(v_worker.id);
+  if v_worker.status = 'offline' then
+    return jsonb_build_object('resync', true, 'deaf', false, 'next_seconds', 0,
+      'poll_seconds', extract(epoch from muster_private.timing('poll')), 'stop', '[]'::jsonb, 'jobs', '[]'::jsonb,
+      'commands', '[]'::jsonb, 'server_time', muster_private.iso(v_now));
+  end if;
+  v_busy := v_worker.held_count > 0;
+  perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_busy, v_now);
+  -- The tick wants locks in an order of its own, so a call that runs it does nothing else and is repeated at once.
+  if (select s.last_tick_at < v_now - muster_private.timing('tick_late') from muster_private.scheduler_state s) then
+    perform muster.tick();
+    return jsonb_build_object('resync', false, 'deaf', v_worker.deaf, 'next_seconds', 0,
+      'poll_seconds', extract(epoch from muster_private.timing('poll')), 'stop', '[]'::jsonb, 'jobs', '[]'::jsonb,
+      'commands', '[]'::jsonb, 'server_time', muster_private.iso(v_now));
+  end if;
+
+  update muster.worker_heartbeats h
+  set metrics = coalesce(heartbeat.metrics, h.metrics),
+    wake_heard_at = case when h.wake_nonce = heartbeat.wake_nonce then v_now else h.wake_heard_at end
+  where h.worker_id = v_worker.id and (heartbeat.metrics is not null or h.wake_nonce = heartbeat.wake_nonce);
+  select * into strict v_beat from muster.worker_heartbeats h where h.worker_id = v_worker.id;
+  v_heard := v_beat.wake_heard_at >= v_beat.wake_sent_at;
+  v_listened := v_worker.listening;
+  update muster.worker_devices w
+  set listening = n.listening, deaf = n.deaf, status = n.status, updated_at = v_now
+  from (
+    select coalesce(heartbeat.listening, v_worker.listening) as listening,
+      -- Silent since a whole check ago: deaf. An echo of the newest nonce: not deaf.
+      case when not coalesce(heartbeat.listening, v_worker.listening) then false
+        when v_heard then false
+        when v_beat.wake_sent_at < v_now - muster_private.timing('wake_check') then true
+        else v_worker.deaf or not v_worker.listening end as deaf,
+      case when heartbeat.draining or v_worker.drain_requested_at is not null then 'draining'
+        else 'online' end::muster.worker_status as status
+  ) n
+  where w.id = v_worker.id and (w.listening, w.deaf, w.status) is distinct from (n.listening, n.deaf, n.status);
+  v_worker := muster_private.lock_worker(v_worker.id);
+  if v_worker.listening
+    and (not v_listened or coalesce(v_beat.wake_sent_at < v_now - muster_private.timing('wake_check'), true)) then
+    perform muster_private.send_wake(v_worker.id, v_now);
+  end if;
+
+  -- Held and handed over, but not among what it runs: an answer may have been lost, so it is handed over again; past
+  -- twice the time to acknowledge, the worker has lost it.
+  select array_agg(row (h.id, 'lost', null,
+      jsonb_build_object('code', 'job_forgotten', 'message', format('Worker %s beats without the job', v_worker.name)),
+      false)::muster_private.attempt_ending) filter (where h.is_overdue),
+    array_agg(h.id) filter (where not h.is_overdue)
+  into v_forgotten, v_redelivered
+  from (
+    select j.id, j.started_at + 2 * muster_private.timing('acknowledge') < v_now as is_overdue
+    from muster.jobs j
+    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status = 'running'
+      and not exists (
+        select from muster_private.attempts_of(heartbeat.running) r where r.job_id = j.id and r.attempt = j.attempts)
+    order by j.id for no key update
+  ) h;
+  if v_forgotten is not null then
+    perform muster_private.end_attempts(v_forgotten, true, v_now);
+  end if;
+  if jsonb_array_length(coalesce(heartbeat.events, '[]')) > 0 then
+    perform muster_private.store_events(v_worker, heartbeat.events, v_now);
+  end if;
+
+  v_jobs := muster_private.next_jobs(v_worker, heartbeat.want, v_now) || v_redelivered;
+  if v_forgotten is not null then
+    perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
+  end if;
+  if not v_busy and cardinality(v_jobs) > 0 then
+    v_busy := true;
+    perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, true, v_now);
+  end if;
+
+  return jsonb_build_object(
+    'resync', false,
+    'deaf', v_worker.deaf,
+    'next_seconds', extract(epoch from muster_private.heartbeat_interval(v_busy)),
+    'poll_seconds', extract(epoch from muster_private.timing('poll')),
+    'stop', muster_private.stops_json(v_worker.id, heartbeat.running),
+    'jobs', muster_private.assignments_json(v_jobs),
+    'commands', case when v_worker.drain_requested_at is not null then '["drain"]'::jsonb else '[]'::jsonb end,
+    'server_time', muster_private.iso(v_now));
+end
+$$;
+comment on function muster.heartbeat(jsonb, integer, jsonb, jsonb, text, boolean, boolean) is
+  'Keeps the lease on all jobs a worker runs, with one call; answers what to stop, what to start and when to call again';
+
+create function muster.claim_jobs(want integer default 1) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.current_worker();
+  v_jobs uuid[];
+begin
+  v_worker := muster_private.lock_worker(v_worker.id);
+  v_jobs := muster_private.next_jobs(v_worker, claim_jobs.want, v_now);
+  if cardinality(v_jobs) > 0 then
+    perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, true, v_now);
+  end if;
+  return jsonb_build_object('jobs', muster_private.assignments_json(v_jobs));
+end
+$$;
+comment on function muster.claim_jobs(integer) is 'Starts what was pushed to the worker and up to want more of what it can serve';
+
+-- Ends the given attempts and hands over up to `want` next jobs in the same transaction.
+-- A stale attempt changes nothing and is answered `stale`; the others still count (I2).
+-- Locks: the worker, its jobs in id order, concurrency keys, the tenant.
+create function muster.complete_jobs(results jsonb, want integer default 0) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.current_worker();
+  v_endings muster_private.attempt_ending[];
+  v_outcomes jsonb;
+  v_jobs uuid[];
+begin
+  if jsonb_typeof(complete_jobs.results) is distinct from 'array' or jsonb_array_length(complete_jobs.results) > 1000 then
+    perform muster_private.fail('MU015', 'Cannot complete jobs: results must be an array of at most 1000');
+  end if;
+  v_worker := muster_private.lock_worker(v_worker.id);
+
+  with reported as (
+    select distinct on (r.item ->> 'job_id')
+      muster_private.to_uuid(r.item ->> 'job_id', 'job id') as job_id, (r.item ->> 'attempt')::integer as attempt,
+      r.item ->> 'status' = 'succeeded' as is_success, nullif(r.item -> 'result', 'null') as result,
+      nullif(r.item -> 'error', 'null') as error
+    from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
+    order by r.item ->> 'job_id', r.ordinal
+  ), current as (
+    select j.id, r.is_success, r.result, r.error,
+      octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large
+    from reported r
+    join muster.jobs j on j.id = r.job_id and j.attempts = r.attempt
+    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status in ('assigned', 'running')
+    order by j.id
+    for no key update of j
+  )
+  select array_agg(case
+    when c.is_too_large then row (c.id, 'failed', null,
+      '{"code": "result_too_large", "message": "The result is over the limit of 256 KiB: hand it back as an artifact"}'::jsonb,
+      true)::muster_private.attempt_ending
+    when c.is_success then row (c.id, 'succeeded', c.result, null, true)::muster_private.attempt_ending
+    else row (c.id, 'failed', null,
+      coalesce(c.error, '{"code": "failed", "message": "The worker gave no reason"}'::jsonb),
+      coalesce((c.error ->> 'retryable')::boolean, true) = false)::muster_private.attempt_ending
+    end)
+  into v_endings from current c;
+
+  if v_endings is not null then
+    perform muster_private.end_attempts(v_endings, true, v_now);
+  end if;
+
+  -- A repeated report of an attempt that ended just so is accepted again: its first answer may have been lost.
+  select coalesce(jsonb_agg(jsonb_build_object('job_id', r.item -> 'job_id', 'attempt', r.item -> 'attempt', 'outcome', case
+      when e.job_id is not null and j.status in ('succeeded', 'failed') then 'accepted'
+      when e.job_id is not null then 'retrying'
+      when j.worker_id = v_worker.id and j.attempts = (r.item ->> 'attempt')::integer
+        and j.status::text = r.item ->> 'status' and j.error ->> 'code' is distinct from 'attempt_timeout' then 'accepted'
+      else 'stale' end) order by r.ordinal), '[]')
+  into v_outcomes
+  from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
+  left join muster.jobs j on j.id = (r.item ->> 'job_id')::uuid and j.tenant_id = v_worker.tenant_id
+  left join unnest(v_endings) e on e.job_id = j.id and j.attempts = (r.item ->> 'attempt')::integer;
+
+  v_worker := muster_private.lock_worker(v_worker.id);
+  v_jobs := muster_private.next_jobs(v_worker, complete_jobs.want, v_now);
+  if cardinality(v_jobs) > 0 then
+    perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, true, v_now);
+  end if;
+  if exists (
+    select from unnest(v_endings) e join muster.jobs j on j.id = e.job_id
+    where j.status = 'queued' or j.concurrency_key is not null
+  ) then
+    perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
+  end if;
+  return jsonb_build_object('outcomes', v_outcomes, 'jobs', muster_private.assignments_json(v_jobs));
+end
+$$;
+comment on function muster.complete_jobs(jsonb, integer) is
+  'Stores the results of attempts that are still the worker''s own, and answers with its next jobs';
+
+-- Numbers continue the job's own count; the worker's number makes a repeated report harmless.
+create function muster_private.store_events(worker muster.worker_devices, events jsonb, at timestamptz) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+  v_current uuid[];
+  v_count integer;
+  v_message record;
+begin
+  if jsonb_typeof(store_events.events) is distinct from 'array' or jsonb_array_length(store_events.events) > 500 then
+    perform muster_private.fail('MU015', 'Cannot report events: send an array of at most 500');
+  end if;
+  if exists (
+    select from jsonb_array_elements(store_events.events) e
+    where coalesce(e ->> 'kind', '') not in ('progress', 'log', 'chunk') or (e ->> 'number')::bigint is null
+      or octet_length((e -> 'data')::text) > 32768
+  ) then
+    perform muster_private.fail('MU004', 'Cannot report events: each has a number, a kind of progress, log or chunk, and data of at most 16 KiB');
+  end if;
+  select coalesce(array_agg(l.id), '{}') into v_current from (
+    select j.id from muster.jobs j
+    where j.id in (select a.job_id from muster_private.attempts_of(store_events.events) a)
+      and j.tenant_id = (store_events.worker).tenant_id and j.worker_id = (store_events.worker).id
+      and j.status in ('assigned', 'running')
+    order by j.id for no key update
+  ) l;
+
+  with fresh as (
+    select distinct on (j.id, (e ->> 'number')::bigint)
+      j.id, j.tenant_id, j.attempts, (e ->> 'number')::bigint as number, e ->> 'kind' as kind,
+      coalesce(e -> 'data', '{}') as data
+    from jsonb_array_elements(store_events.events) e
+    join muster.jobs j on j.id = (e ->> 'job_id')::uuid and j.attempts = (e ->> 'attempt')::integer
+    where j.id = any (v_current) and not exists (
+      select from muster.job_events k
+      where k.job_id = j.id and k.attempt = j.attempts and k.number = (e ->> 'number')::bigint)
+  ), stored as (
+    insert into muster.job_events (job_id, sequence, tenant_id, attempt, number, kind, data, created_at)
+    select f.id,
+      coalesce((select max(k.sequence) from muster.job_events k where k.job_id = f.id), 0)
+        + row_number() over (partition by f.id order by f.number),
+      f.tenant_id, f.attempts, f.number, f.kind, f.data, store_events.at
+    from fresh f
+    returning job_id, number, kind, data
+  ), latest as (
+    select distinct on (s.job_id) s.job_id, s.data from stored s
+    where s.kind = 'progress' order by s.job_id, s.number desc
+  ), shown as (
+    update muster.jobs j
+    set progress = least(greatest((l.data ->> 'fraction')::real, 0), 1), progress_note = left(l.data ->> 'note', 500),
+      updated_at = store_events.at
+    from latest l where j.id = l.job_id
+  )
+  select count(*) into v_count from stored;
+
+  for v_message in
+    select j.id, j.attempts, j.correlation_id, e.events
+    from muster.jobs j
+    cross join lateral (
+      select jsonb_agg(i -> 'data' || jsonb_build_object('kind', i -> 'kind', 'number', i -> 'number')
+        order by (i ->> 'number')::bigint) as events
+      from jsonb_array_elements(store_events.events) i
+      where (i ->> 'job_id')::uuid = j.id and (i ->> 'attempt')::integer = j.attempts and jsonb_typeof(i -> 'data') = 'object'
+    ) e
+    where j.id = any (v_current) and j.notify and e.events is not null
+  loop
+    perform muster_private.send_message('job:' || v_message.id, 'task.progress',
+      jsonb_build_object('jobId', v_message.id, 'events', v_message.events), v_message.correlation_id, v_message.attempts);
+  end loop;
+
+  return jsonb_build_object('accepted', v_count, 'stale', (
+    select coalesce(jsonb_agg(jsonb_build_object('job_id', a.job_id, 'attempt', a.attempt)), '[]')
+    from muster_private.attempts_of(store_events.events) a
+    where not exists (
+      select from muster.jobs j where j.id = a.job_id and j.id = any (v_current) and j.attempts = a.attempt)));
+end
+$$;
+comment on function muster_private.store_events(muster.worker_devices, jsonb, timestamptz) is
+  'Stores events of attempts that are still the worker''s own; others are answered as stale';
+
+create function muster.report_events(events jsonb) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return muster_private.store_events(muster_private.current_worker(), report_events.events, muster_private.now());
+end
+$$;
+comment on function muster.report_events(jsonb) is 'Stores progress, log lines and chunks of the worker''s current attempts';
+
+create function muster.goodbye(reason text default null) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.current_worker();
+  v_released integer;
+begin
+  v_worker := muster_private.lock_worker(v_worker.id);
+  v_released := muster_private.end_held_jobs(array[v_worker.id], 'released',
+    jsonb_build_object('code', 'released', 'message', format('Worker %s handed the job back: %s', v_worker.name, coalesce(goodbye.reason, 'it stops'))),
+    true, v_now);
+  update muster.worker_devices w
+  set status = 'offline', listening = false, deaf = false, updated_at = v_now
+  where w.id = v_worker.id and w.status <> 'offline';
+  if v_released > 0 then
+    perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
+  end if;
+  return jsonb_build_object('released', v_released);
+end
+$$;
+comment on function muster.goodbye(text) is 'A worker stops: what it holds goes back at once and spends no attempt';
+
+do $$
+declare
+  v_function text;
+begin
+  foreach v_function in array array[
+    'hello(jsonb, jsonb)', 'heartbeat(jsonb, integer, jsonb, jsonb, text, boolean, boolean)', 'claim_jobs(integer)',
+    'complete_jobs(jsonb, integer)', 'report_events(jsonb)', 'goodbye(text)']
+  loop
+    execute format('revoke execute on function muster.%s from public', v_function);
+    execute format('grant execute on function muster.%s to muster_worker', v_function);
+  end loop;
+end
+$$;
+revoke execute on all functions in schema muster_private from public;

@@ -1,0 +1,210 @@
+-- The periodic sweep. Idempotent, one at a time, and it waits for nobody's rows: what is locked now is left to the next
+-- tick. The tenant locks come last.
+
+create function muster_private.expire_leases(at timestamptz) returns integer
+language plpgsql set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  with lost as (
+    select w.id from muster.worker_devices w
+    join muster.worker_heartbeats h on h.worker_id = w.id
+    where w.status in ('online', 'draining') and h.deadline_at < expire_leases.at
+    order by w.id
+    limit 500
+    for no key update of w skip locked
+  )
+  update muster.worker_devices w
+  set status = 'offline', listening = false, deaf = false, updated_at = expire_leases.at
+  from lost where w.id = lost.id;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+comment on function muster_private.expire_leases(timestamptz) is 'Turns workers offline that were silent past their deadline; a trigger requeues their jobs';
+
+create function muster_private.expire_attempts(at timestamptz) returns integer
+language plpgsql set search_path = ''
+as $$
+declare
+  v_workers uuid[];
+  v_endings muster_private.attempt_ending[];
+  v_unheard uuid[];
+  v_stop record;
+begin
+  select array_agg(l.id) into v_workers from (
+    select w.id from muster.worker_devices w
+    where w.id in (
+      select j.worker_id from muster.jobs j
+      where j.status in ('assigned', 'running') and (j.attempt_deadline_at < expire_attempts.at or j.expires_at < expire_attempts.at)
+      limit 500)
+    order by w.id
+    for no key update skip locked
+  ) l;
+  if v_workers is null then
+    return 0;
+  end if;
+  for v_stop in
+    select o.worker_id,
+      array_agg(row (o.id, case when o.is_expired then 'expired' when o.status = 'assigned' then 'released' else 'timed_out' end, null,
+        case when o.is_expired then jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over')
+          when o.status = 'running' then jsonb_build_object('code', 'attempt_timeout', 'message',
+            format('Attempt %s did not finish within %s seconds', o.attempts, extract(epoch from o.attempt_timeout)::integer))
+        end, false)::muster_private.attempt_ending) as endings,
+      bool_or(o.status = 'assigned' and not o.is_expired) as is_unheard,
+      jsonb_agg(jsonb_build_object('jobId', o.id, 'attempt', o.attempts, 'reason',
+        case when o.is_expired then 'expired' else 'timed_out' end)) as jobs
+    from (
+      select j.*, coalesce(j.expires_at < expire_attempts.at, false) as is_expired from muster.jobs j
+      where j.worker_id = any (v_workers) and j.status in ('assigned', 'running')
+        and (j.attempt_deadline_at < expire_attempts.at or j.expires_at < expire_attempts.at)
+      for no key update skip locked
+    ) o
+    group by o.worker_id
+  loop
+    v_endings := v_endings || v_stop.endings;
+    if v_stop.is_unheard then
+      v_unheard := v_unheard || v_stop.worker_id;
+    end if;
+    perform muster_private.send_cancels(v_stop.worker_id, v_stop.jobs);
+  end loop;
+  if v_endings is null then
+    return 0;
+  end if;
+  -- Who did not take up a pushed job in time has probably not heard of it: serve it by polling until it echoes again.
+  update muster.worker_devices w set deaf = true where w.id = any (v_unheard) and w.listening;
+  perform muster_private.end_attempts(v_endings, false, expire_attempts.at);
+  return cardinality(v_endings);
+end
+$$;
+comment on function muster_private.expire_attempts(timestamptz) is
+  'Ends attempts that were not taken up or not finished in time, and jobs past their total time';
+
+create function muster_private.expire_waiting_jobs(at timestamptz) returns integer
+language plpgsql set search_path = ''
+as $$
+declare
+  v_ids uuid[];
+begin
+  with late as (
+    select j.id from muster.jobs j
+    where j.expires_at < expire_waiting_jobs.at and j.status in ('scheduled', 'blocked', 'queued')
+    limit 1000
+    for no key update skip locked
+  ), ended as (
+    update muster.jobs j
+    set status = 'failed', finished_at = expire_waiting_jobs.at, updated_at = expire_waiting_jobs.at,
+      error = jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over: no worker took it up')
+    from late where j.id = late.id
+    returning j.id
+  )
+  select array_agg(e.id) into v_ids from ended e;
+  perform muster_private.record_status(v_ids, expire_waiting_jobs.at);
+  perform muster_private.send_results(v_ids);
+  return coalesce(cardinality(v_ids), 0);
+end
+$$;
+comment on function muster_private.expire_waiting_jobs(timestamptz) is 'Fails waiting jobs whose total time is over';
+
+create function muster_private.queue_due_jobs(at timestamptz) returns integer
+language plpgsql set search_path = ''
+as $$
+declare
+  v_ids uuid[];
+begin
+  with due as (
+    select j.id from muster.jobs j
+    where j.status = 'scheduled' and j.run_at <= queue_due_jobs.at
+    order by j.run_at
+    limit 1000
+    for no key update skip locked
+  ), queued as (
+    update muster.jobs j
+    set status = case when j.concurrency_key is null then 'queued' else 'blocked' end::muster.job_status,
+      queued_at = case when j.concurrency_key is null then queue_due_jobs.at end, updated_at = queue_due_jobs.at
+    from due where j.id = due.id
+    returning j.id
+  )
+  select array_agg(q.id) into v_ids from queued q;
+  perform muster_private.record_status(v_ids, queue_due_jobs.at);
+  return coalesce(cardinality(v_ids), 0);
+end
+$$;
+comment on function muster_private.queue_due_jobs(timestamptz) is 'Queues scheduled jobs whose time has come';
+
+create function muster.tick() returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz;
+  v_lost integer;
+  v_overdue integer;
+  v_expired integer;
+  v_due integer;
+  v_assigned integer := 0;
+  v_tenant record;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('muster.tick', 0)) then
+    return jsonb_build_object('ran', false);
+  end if;
+  v_now := muster_private.now();
+  v_lost := muster_private.expire_leases(v_now);
+  v_overdue := muster_private.expire_attempts(v_now);
+  v_expired := muster_private.expire_waiting_jobs(v_now);
+  v_due := muster_private.queue_due_jobs(v_now);
+  for v_tenant in
+    select j.tenant_id, array_agg(distinct j.concurrency_key) as keys
+    from muster.jobs j where j.status = 'blocked' group by j.tenant_id order by j.tenant_id
+  loop
+    perform muster_private.unblock_jobs(v_tenant.tenant_id, v_tenant.keys, false, v_now);
+  end loop;
+  delete from muster_private.used_proofs p where p.expires_at < v_now;
+  update muster_private.scheduler_state s
+  set last_tick_at = v_now,
+    beating_count = (select count(*) from muster.worker_devices w where w.status in ('online', 'draining'));
+  for v_tenant in
+    select distinct w.tenant_id from muster.worker_devices w
+    where w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+      and exists (
+        select from muster.worker_classes wc
+        join muster.jobs j on j.tenant_id = wc.tenant_id and j.class_id = wc.class_id and j.status = 'queued'
+        where wc.worker_id = w.id)
+    order by w.tenant_id
+  loop
+    v_assigned := v_assigned + muster_private.assign_jobs(v_tenant.tenant_id, v_now);
+  end loop;
+  return jsonb_build_object('ran', true, 'lost_workers', v_lost, 'overdue_attempts', v_overdue,
+    'expired_jobs', v_expired, 'due_jobs', v_due, 'assigned_jobs', v_assigned);
+end
+$$;
+comment on function muster.tick() is
+  'The periodic sweep: lost workers, overdue attempts, expired and due jobs, idle workers. Safe to call at any time';
+revoke execute on function muster.tick() from public;
+grant execute on function muster.tick() to service_role;
+
+-- Where pg_cron knows seconds it ticks by itself; an older one starts each minute a loop that ticks for that minute.
+do $$
+declare
+  v_version text;
+begin
+  if to_regnamespace('cron') is null and exists (select from pg_available_extensions e where e.name = 'pg_cron') then
+    create extension pg_cron;
+  end if;
+  if to_regnamespace('cron') is null then
+    raise warning 'There is no pg_cron: the tick is left to workers that find it late';
+    return;
+  end if;
+  select e.extversion into v_version from pg_extension e where e.extname = 'pg_cron';
+  if v_version is null or string_to_array(v_version, '.')::integer[] >= array[1, 5] then
+    perform cron.schedule('muster-tick', '3 seconds', 'select muster.tick()');
+  else
+    perform cron.schedule('muster-tick', '* * * * *',
+      'do $tick$ begin for i in 1..19 loop perform muster.tick(); commit; perform pg_catalog.pg_sleep(3); end loop; end $tick$');
+  end if;
+  perform cron.schedule('muster-cron-history', '17 * * * *',
+    $history$delete from cron.job_run_details d using cron.job j
+      where j.jobid = d.jobid and j.jobname like 'muster-%' and d.end_time < now() - interval '1 day'$history$);
+end
+$$;
+revoke execute on all functions in schema muster_private from public;

@@ -1,0 +1,116 @@
+-- Who may see which rows and which channels. Writing goes through functions only.
+
+create function muster_private.tenants_of_user(roles muster.member_role[] default null) returns setof uuid
+language sql stable security definer set search_path = ''
+as $$
+  select m.tenant_id from muster.members m
+  where m.user_id = nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')::uuid
+    and (tenants_of_user.roles is null or m.role = any (tenants_of_user.roles))
+$$;
+comment on function muster_private.tenants_of_user(muster.member_role[]) is 'Tenants of which the signed-in user is a member';
+
+create function muster_private.claim(name text) returns text
+language sql stable set search_path = ''
+as $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> claim.name $$;
+comment on function muster_private.claim(text) is 'A claim of the token that makes this call';
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['tenants', 'members', 'executors', 'api_keys', 'enrollment_tokens', 'audit_log',
+    'worker_devices', 'worker_heartbeats', 'job_classes', 'worker_classes', 'jobs', 'concurrency_keys', 'job_events',
+    'artifacts', 'job_inputs']
+  loop
+    execute format('alter table muster.%I enable row level security', v_table);
+  end loop;
+  foreach v_table in array array['executors', 'worker_devices', 'worker_heartbeats', 'job_events', 'jobs', 'artifacts', 'job_inputs', 'members']
+  loop
+    execute format(
+      'create policy members_read on muster.%I for select to authenticated '
+      'using (tenant_id in (select muster_private.tenants_of_user()))', v_table);
+  end loop;
+  foreach v_table in array array['api_keys', 'enrollment_tokens', 'job_classes', 'worker_classes', 'concurrency_keys']
+  loop
+    execute format('create policy nobody on muster.%I as restrictive for all to public using (false)', v_table);
+  end loop;
+end
+$$;
+create policy members_read on muster.tenants for select to authenticated
+  using (id in (select muster_private.tenants_of_user()));
+create policy admins_read on muster.audit_log for select to authenticated
+  using (tenant_id in (select muster_private.tenants_of_user(array['admin']::muster.member_role[])));
+
+alter table muster_private.used_proofs enable row level security;
+create policy nobody on muster_private.used_proofs as restrictive for all to public using (false);
+alter table muster_private.scheduler_state enable row level security;
+create policy nobody on muster_private.scheduler_state as restrictive for all to public using (false);
+
+-- After a message an app checks the database: its client token reads the jobs of its executor.
+grant select on muster.jobs, muster.job_events to muster_client;
+create policy executors_read on muster.jobs for select to muster_client
+  using (executor_id = (select muster_private.claim('sub'))::uuid and tenant_id = (select muster_private.claim('tenant_id'))::uuid);
+create policy executors_read on muster.job_events for select to muster_client
+  using (job_id in (select j.id from muster.jobs j));
+
+-- Channels. One function answers for all of them; policies on realtime.messages ask it for the topic being joined.
+create function muster_private.may_use_topic(topic text, extension text, is_write boolean) returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_parts constant text[] := string_to_array(may_use_topic.topic, ':');
+  v_kind constant text := v_parts[1];
+  v_id uuid;
+  v_tail constant text := coalesce(v_parts[3], '');
+  v_worker muster.worker_devices;
+begin
+  if cardinality(v_parts) > 3 or v_parts[2] !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    return false;
+  end if;
+  v_id := v_parts[2]::uuid;
+  case v_claims ->> 'role'
+    when 'muster_worker' then
+      select * into v_worker from muster.worker_devices w
+      where w.id = (v_claims ->> 'sub')::uuid and w.tenant_id = (v_claims ->> 'tenant_id')::uuid
+        and w.device_fingerprint = v_claims -> 'cnf' ->> 'jkt' and w.status <> 'revoked';
+      return found and case v_kind
+        when 'worker' then v_id = v_worker.id and v_tail = 'tasks' and not may_use_topic.is_write
+        when 'fleet' then v_id = v_worker.tenant_id and v_tail = 'presence' and may_use_topic.extension = 'presence'
+        when 'worker-wakeup' then v_id = v_worker.tenant_id and v_tail = '' and not may_use_topic.is_write
+        else false end;
+    when 'muster_client' then
+      return not may_use_topic.is_write and case v_kind
+        when 'executor' then v_id = (v_claims ->> 'sub')::uuid and v_tail = 'tasks'
+        when 'job' then v_tail = '' and exists (
+          select from muster.jobs j where j.id = v_id and j.executor_id = (v_claims ->> 'sub')::uuid
+            and j.tenant_id = (v_claims ->> 'tenant_id')::uuid)
+        else false end;
+    when 'authenticated' then
+      return not may_use_topic.is_write and case v_kind
+        when 'fleet' then v_tail = 'presence' and v_id in (select muster_private.tenants_of_user())
+        when 'job' then v_tail = '' and exists (
+          select from muster.jobs j where j.id = v_id and j.tenant_id in (select muster_private.tenants_of_user()))
+        when 'worker' then v_tail = 'events' and exists (
+          select from muster.worker_devices w where w.id = v_id and w.tenant_id in (select muster_private.tenants_of_user()))
+        else false end;
+    else
+      return false;
+  end case;
+end
+$$;
+comment on function muster_private.may_use_topic(text, text, boolean) is
+  'Whether the token that makes this call may read (or write) a channel; anything not listed is refused';
+
+grant usage on schema muster_private to authenticated, muster_worker, muster_client;
+revoke execute on all functions in schema muster_private from public;
+grant execute on function muster_private.tenants_of_user(muster.member_role[]) to authenticated;
+grant execute on function muster_private.claim(text) to muster_client;
+grant execute on function muster_private.may_use_topic(text, text, boolean) to authenticated, muster_worker, muster_client;
+
+grant usage on schema realtime to muster_worker, muster_client;
+grant select, insert on realtime.messages to muster_worker, muster_client;
+create policy muster_channels_read on realtime.messages for select to authenticated, muster_worker, muster_client
+  using ((select muster_private.may_use_topic((select realtime.topic()), extension, false)));
+create policy muster_channels_write on realtime.messages for insert to muster_worker
+  with check ((select muster_private.may_use_topic((select realtime.topic()), extension, true)));

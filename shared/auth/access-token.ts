@@ -1,0 +1,94 @@
+import { importJWK, type JWK, type JWTPayload, jwtVerify, SignJWT } from "jose";
+
+export const workerRole = "muster_worker";
+export const clientRole = "muster_client";
+
+const issuer = "muster";
+
+/** How long an access token lasts: a copied one dies with it. */
+export const accessTokenSeconds = 600;
+
+/** Key that the project's Data API and Realtime verify tokens with: the HS256 secret, or an imported ES256 key. */
+export type SigningKey =
+  | { readonly kind: "secret"; readonly secret: string }
+  | { readonly kind: "jwk"; readonly jwk: JWK };
+
+export interface AccessToken {
+  readonly accessToken: string;
+  readonly tokenType: "Bearer";
+  readonly expiresIn: number;
+  readonly expiresAt: string;
+}
+
+export interface WorkerIdentity {
+  readonly workerId: string;
+  readonly tenantId: string;
+  /** RFC 7638 thumbprint of the device's key, which the token is bound to. */
+  readonly fingerprint: string;
+}
+
+export interface ClientIdentity {
+  readonly executorId: string;
+  readonly tenantId: string;
+}
+
+export interface TokenSigner {
+  signWorker(worker: WorkerIdentity): Promise<AccessToken>;
+  signClient(client: ClientIdentity): Promise<AccessToken>;
+}
+
+/** Signs the tokens of workers and clients. */
+export function createTokenSigner(
+  key: SigningKey,
+  { now = Date.now, lifeSeconds = accessTokenSeconds }: { now?: () => number; lifeSeconds?: number } = {},
+): TokenSigner {
+  const imported = importKey(key);
+  async function sign(subject: string, claims: JWTPayload): Promise<AccessToken> {
+    const issuedAt = Math.floor(now() / 1000);
+    const expiresAt = issuedAt + lifeSeconds;
+    const { alg, kid, cryptoKey } = await imported;
+    const accessToken = await new SignJWT(claims)
+      .setProtectedHeader({ alg, typ: "JWT", ...(kid === undefined ? {} : { kid }) })
+      .setIssuer(issuer).setAudience(issuer).setSubject(subject)
+      .setIssuedAt(issuedAt).setExpirationTime(expiresAt).setJti(crypto.randomUUID())
+      .sign(cryptoKey);
+    return {
+      accessToken,
+      tokenType: "Bearer",
+      expiresIn: lifeSeconds,
+      expiresAt: new Date(expiresAt * 1000).toISOString(),
+    };
+  }
+  return {
+    signWorker: ({ workerId, tenantId, fingerprint }) =>
+      sign(workerId, { role: workerRole, tenant_id: tenantId, scopes: ["worker"], cnf: { jkt: fingerprint } }),
+    signClient: ({ executorId, tenantId }) =>
+      sign(executorId, { role: clientRole, tenant_id: tenantId, executor_id: executorId, scopes: ["listen"] }),
+  };
+}
+
+/** Verifies a token that `createTokenSigner` signed with the same key, and answers its claims. */
+export async function verifyAccessToken(
+  token: string,
+  key: SigningKey,
+  { now = Date.now }: { now?: () => number } = {},
+): Promise<JWTPayload> {
+  const { alg, cryptoKey } = await importKey(key, "verify");
+  const { payload } = await jwtVerify(token, cryptoKey, {
+    algorithms: [alg],
+    issuer,
+    audience: issuer,
+    currentDate: new Date(now()),
+  });
+  return payload;
+}
+
+async function importKey(
+  key: SigningKey,
+  use: "sign" | "verify" = "sign",
+): Promise<{ alg: string; kid: string | undefined; cryptoKey: CryptoKey | Uint8Array }> {
+  if (key.kind === "secret") return { alg: "HS256", kid: undefined, cryptoKey: new TextEncoder().encode(key.secret) };
+  const { d: _private, key_ops: _operations, ...publicJwk } = key.jwk;
+  const cryptoKey = await importJWK(use === "sign" ? key.jwk : publicJwk as JWK, "ES256");
+  return { alg: "ES256", kid: key.jwk.kid, cryptoKey };
+}

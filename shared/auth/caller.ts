@@ -1,0 +1,7 @@
+/** Who makes a request, as far as the request itself shows; the database decides what that caller may do. */
+export type Caller =
+  | { readonly kind: "api_key"; readonly hash: string }
+  | { readonly kind: "service"; readonly tenantId: string | null }
+  | { readonly kind: "member"; readonly userId: string; readonly tenantId: string | null }
+  /** The token is passed on as it is: the Data API verifies it, since functions do not hold the signing key. */
+  | { readonly kind: "worker"; readonly token: string };

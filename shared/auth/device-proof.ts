@@ -1,0 +1,118 @@
+import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, errors, importJWK, SignJWT } from "jose";
+import type { PublicJwk } from "../contracts/enroll.ts";
+import { limits } from "../contracts/limits.ts";
+import { MusterError, musterError } from "../errors.ts";
+import { sha256Hex } from "./hash.ts";
+
+/**
+ * What a device proof is for: to enroll with a token, or to refresh the token of a worker. A proof for one is of no
+ * use for the other, nor with another token or worker.
+ */
+export type ProofPurpose =
+  | { readonly kind: "enroll"; readonly token: string }
+  | { readonly kind: "refresh"; readonly workerId: string };
+
+/** What a verified proof says. */
+export interface DeviceProof {
+  /** RFC 7638 thumbprint of the key that signed. */
+  readonly fingerprint: string;
+  /** To be remembered until `expiresAt`: a proof counts once. */
+  readonly jti: string;
+  readonly expiresAt: Date;
+}
+
+const proofType = "muster-proof+jwt";
+
+function audience(purpose: ProofPurpose): string {
+  return `muster:${purpose.kind}`;
+}
+
+/** RFC 7638 thumbprint of a device's key: its `device_fingerprint`, and `cnf.jkt` of its tokens. */
+export function deviceFingerprint(publicJwk: PublicJwk): Promise<string> {
+  return calculateJwkThumbprint({ kty: publicJwk.kty, crv: publicJwk.crv, x: publicJwk.x, y: publicJwk.y }, "sha256");
+}
+
+/** Signs a proof that the caller holds the private key; good for 60 seconds and one request. */
+export async function makeDeviceProof(
+  key: { readonly privateKey: CryptoKey; readonly publicJwk: PublicJwk },
+  purpose: ProofPurpose,
+  options: { readonly now?: () => number; readonly jti?: string } = {},
+): Promise<string> {
+  const { kty, crv, x, y } = key.publicJwk;
+  const claims = purpose.kind === "enroll" ? { tkh: await sha256Hex(purpose.token) } : { sub: purpose.workerId };
+  return await new SignJWT(claims)
+    .setProtectedHeader({ typ: proofType, alg: "ES256", jwk: { kty, crv, x, y } })
+    .setAudience(audience(purpose))
+    .setJti(options.jti ?? crypto.randomUUID())
+    .setIssuedAt(Math.floor((options.now?.() ?? Date.now()) / 1000))
+    .sign(key.privateKey);
+}
+
+/**
+ * Verifies a proof by the key in its own header. Whether that key is the worker's is for the caller to ask, by the
+ * fingerprint; whether the `jti` was seen before is for the database.
+ */
+export async function verifyDeviceProof(
+  proof: string,
+  purpose: ProofPurpose,
+  options: { readonly now?: () => number } = {},
+): Promise<DeviceProof> {
+  const nowSeconds = (options.now?.() ?? Date.now()) / 1000;
+  const { jwk, claims } = await verified(proof);
+  if (claims["aud"] !== audience(purpose)) throw invalid(`aud must be "${audience(purpose)}"`);
+  const { iat, jti } = claims;
+  if (typeof iat !== "number" || !Number.isFinite(iat)) throw invalid("iat must be a number of seconds");
+  if (typeof jti !== "string" || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(jti)) {
+    throw invalid("jti must be a UUID");
+  }
+  if (purpose.kind === "refresh" && claims["sub"] !== purpose.workerId) throw invalid("sub must be the worker's id");
+  if (purpose.kind === "enroll" && claims["tkh"] !== await sha256Hex(purpose.token)) {
+    throw invalid("tkh must be the sha256 of the enrollment token");
+  }
+  if (Math.abs(nowSeconds - iat) > limits.proofSeconds) throw skewed(iat, nowSeconds);
+  return {
+    fingerprint: await deviceFingerprint(jwk),
+    jti: jti.toLowerCase(),
+    // A proof from a clock that runs ahead stays good longer, so it is remembered longer.
+    expiresAt: new Date((iat + limits.proofSeconds + 1) * 1000),
+  };
+}
+
+async function verified(proof: string): Promise<{ jwk: PublicJwk; claims: Record<string, unknown> }> {
+  try {
+    const header = decodeProtectedHeader(proof);
+    if (header.typ !== proofType) throw invalid(`typ must be "${proofType}"`);
+    if (header.alg !== "ES256") throw invalid("alg must be ES256");
+    const { kty, crv, x, y } = header.jwk ?? {};
+    if (kty !== "EC" || crv !== "P-256" || typeof x !== "string" || typeof y !== "string") {
+      throw invalid("jwk must be an EC P-256 key");
+    }
+    const jwk = { kty: "EC", crv: "P-256", x, y } as const;
+    const { payload } = await compactVerify(proof, await importJWK(jwk, "ES256"), { algorithms: ["ES256"] });
+    const claims: unknown = JSON.parse(new TextDecoder().decode(payload));
+    if (typeof claims !== "object" || claims === null || Array.isArray(claims)) {
+      throw invalid("claims must be an object");
+    }
+    return { jwk, claims: claims as Record<string, unknown> };
+  } catch (error) {
+    if (error instanceof MusterError) throw error;
+    const why = error instanceof errors.JWSSignatureVerificationFailed ? "the signature is wrong" : "it is malformed";
+    throw musterError("proof_invalid", `Cannot accept the device proof: ${why}`, { cause: error });
+  }
+}
+
+function invalid(rule: string): MusterError {
+  return musterError("proof_invalid", `Cannot accept the device proof: ${rule}`);
+}
+
+function skewed(iat: number, nowSeconds: number): MusterError {
+  const serverTime = new Date(nowSeconds * 1000).toISOString();
+  const seconds = Math.round(Math.abs(nowSeconds - iat));
+  const direction = iat < nowSeconds ? "behind" : "ahead of";
+  return musterError(
+    "clock_skewed",
+    `Cannot accept the device proof: its clock is ${seconds} s ${direction} the server's, ` +
+      `which says ${serverTime}; the rule is at most ${limits.proofSeconds} s`,
+    { serverTime },
+  );
+}

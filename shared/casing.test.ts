@@ -1,0 +1,17 @@
+import assert from "node:assert/strict";
+import { toCamel, toSnake } from "./casing.ts";
+
+Deno.test("keys change their casing on every level, and lists keep their order", () => {
+  const sql = { job_id: "1", next_cursor: null, jobs: [{ max_attempts: 3, current_jobs: ["a"] }] };
+  const http = { jobId: "1", nextCursor: null, jobs: [{ maxAttempts: 3, currentJobs: ["a"] }] };
+  assert.deepEqual(toCamel(sql), http);
+  assert.deepEqual(toSnake(http), sql);
+});
+
+Deno.test("somebody's own data keeps its keys", () => {
+  const data = { snake_key: { inner_key: 1 }, camelKey: 2, ["__proto__"]: 3 };
+  for (const name of ["payload", "result", "error", "data", "labels", "metrics"]) {
+    assert.deepEqual(toCamel({ [name]: data }), { [name]: data });
+    assert.deepEqual(toSnake({ [name]: data }), { [name]: data });
+  }
+});

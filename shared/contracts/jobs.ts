@@ -1,0 +1,191 @@
+import { z } from "zod";
+import { Capability, Id, Instant, Json, Key, Labels, text } from "./common.ts";
+import { jsonBytes, unstorableJson } from "./json.ts";
+import { limits } from "./limits.ts";
+
+/** Held against the SQL enum `muster.job_status`. */
+export const jobStatuses = [
+  "scheduled",
+  "blocked",
+  "queued",
+  "assigned",
+  "running",
+  "succeeded",
+  "failed",
+  "cancelled",
+] as const;
+export type JobStatus = (typeof jobStatuses)[number];
+
+/** The statuses that never change again. */
+export const endedStatuses = ["succeeded", "failed", "cancelled"] as const satisfies readonly JobStatus[];
+
+export function isEnded(status: JobStatus): boolean {
+  return (endedStatuses as readonly JobStatus[]).includes(status);
+}
+
+export const jobEventKinds = ["status", "progress", "log", "chunk"] as const;
+
+export const JobParams = z.object({ id: Id });
+
+/** Marks the one problem that is answered 413 rather than 400. */
+export const payloadTooLarge = "payload_too_large";
+
+const Payload = Json.superRefine((value, context) => {
+  const problem = unstorableJson(value);
+  if (problem !== null) {
+    context.addIssue({ code: "custom", message: problem });
+  } else if (value !== undefined && jsonBytes(value) > limits.payloadBytes) {
+    context.addIssue({
+      code: "custom",
+      message: `Must not be larger than ${limits.payloadBytes} bytes of JSON text`,
+      params: { code: payloadTooLarge },
+    });
+  }
+});
+
+/** One job as an app submits it. */
+export const SubmitJob = z.strictObject({
+  type: z.string().min(1).max(limits.typeLength)
+    .regex(/^[a-zA-Z0-9][a-zA-Z0-9._/:-]*$/, "Must be letters, digits and . _ / : -, starting with a letter or digit")
+    .meta({ description: "Names the handler", example: "calc.add" }),
+  payload: Payload.optional().meta({ description: "The handler's input, at most 256 KiB of JSON text" }),
+  requires: z.array(Capability).max(limits.requires).optional().describe("Capabilities that the worker must have"),
+  labels: Labels.optional().describe("Labels that the worker must have"),
+  priority: z.number().int().min(-limits.priority).max(limits.priority).optional()
+    .describe("Higher goes first; default 0"),
+  runAt: Instant.optional().describe("Not before this instant; default now"),
+  idempotencyKey: Key.optional().describe("The same key yields the same job"),
+  maxAttempts: z.number().int().min(1).max(limits.attempts).optional().describe("Default 3"),
+  attemptTimeoutSeconds: z.number().int().min(1).max(limits.timeoutSeconds).optional()
+    .describe("How long one attempt may take; default 3600"),
+  timeoutSeconds: z.number().int().min(1).max(limits.timeoutSeconds).optional()
+    .describe("How long the job may take in all, from now; default without end"),
+  concurrencyKey: Key.optional().describe("Jobs of one key share a limit"),
+  concurrencyLimit: z.number().int().min(1).max(limits.concurrency).optional()
+    .describe("How many jobs of the key run at a time; default 1"),
+  correlationId: Key.optional().describe("Follows the job through messages and logs; default the request's"),
+  notify: z.boolean().optional().describe("Send task.result or task.error when it ends; default false"),
+  inputs: z.array(Id).max(limits.inputs).optional().describe("Artifacts that the worker may read"),
+  retryBaseSeconds: z.number().min(0).max(limits.retrySeconds).optional().describe(
+    "First pause before a retry; default 1",
+  ),
+  retryCapSeconds: z.number().min(0).max(limits.retrySeconds).optional().describe("Longest pause; default 300"),
+}).meta({ id: "SubmitJob" });
+export type SubmitJob = z.infer<typeof SubmitJob>;
+
+export const SubmitJobs = z.strictObject({
+  jobs: z.array(SubmitJob).min(1).max(limits.jobsPerSubmit).describe("All are stored, or none"),
+}).meta({ id: "SubmitJobs" });
+export type SubmitJobs = z.infer<typeof SubmitJobs>;
+
+export const JobError = z.object({
+  code: z.string().nullish(),
+  message: z.string(),
+  retryable: z.boolean().nullish(),
+  details: z.unknown().optional(),
+});
+export type JobError = z.infer<typeof JobError>;
+
+export const Job = z.object({
+  id: Id,
+  tenantId: Id,
+  type: z.string(),
+  status: z.enum(jobStatuses),
+  executorId: Id.nullable().describe("The app that submitted it"),
+  workerId: Id.nullable().describe("The worker that holds it, or ended it"),
+  workerName: z.string().nullable(),
+  payload: Json.optional(),
+  result: Json.optional(),
+  error: JobError.nullish(),
+  idempotencyKey: z.string().nullable(),
+  attempts: z.number().int().describe("How many were started; the newest is the fencing token"),
+  maxAttempts: z.number().int(),
+  priority: z.number().int(),
+  runAt: Instant.nullable(),
+  requires: z.array(z.string()),
+  labels: z.record(z.string(), z.string()),
+  concurrencyKey: z.string().nullable(),
+  correlationId: z.string().nullable(),
+  progress: z.number().nullable().describe("0 to 1"),
+  progressNote: z.string().nullable(),
+  inputs: z.array(Id),
+  notify: z.boolean(),
+  attemptTimeoutSeconds: z.number(),
+  retryOf: Id.nullish().describe("The job that this one repeats"),
+  expiresAt: Instant.nullable(),
+  createdAt: Instant,
+  updatedAt: Instant,
+  queuedAt: Instant.nullable(),
+  assignedAt: Instant.nullable(),
+  startedAt: Instant.nullable(),
+  finishedAt: Instant.nullable(),
+}).meta({ id: "Job" });
+export type Job = z.infer<typeof Job>;
+
+/** A job in a list: without its payload and its result. */
+export const JobSummary = Job.omit({ payload: true, result: true }).meta({ id: "JobSummary" });
+export type JobSummary = z.infer<typeof JobSummary>;
+
+export const SubmitJobsAnswer = z.object({
+  jobs: z.array(z.object({
+    job: Job,
+    created: z.boolean().describe("False when the idempotency key had its job already"),
+  })).describe("In the order given"),
+}).meta({ id: "SubmitJobsAnswer" });
+export type SubmitJobsAnswer = z.infer<typeof SubmitJobsAnswer>;
+
+const statusList = z.string().max(200).transform((value) => value.split(",")).pipe(z.array(z.enum(jobStatuses)));
+
+export const ListJobsQuery = z.strictObject({
+  status: statusList.optional().meta({ type: "string", description: "One status or several, joined by commas" }),
+  type: z.string().min(1).max(limits.typeLength).optional(),
+  workerId: Id.optional(),
+  correlationId: Key.optional(),
+  idempotencyKey: Key.optional(),
+  createdAfter: Instant.optional(),
+  createdBefore: Instant.optional(),
+  limit: z.coerce.number().int().min(1).max(limits.pageSize).default(50).describe("Jobs a page"),
+  cursor: text(1_000).optional().describe("nextCursor of the page before"),
+});
+export type ListJobsQuery = z.infer<typeof ListJobsQuery>;
+
+export const JobList = z.object({
+  jobs: z.array(JobSummary).describe("Newest first"),
+  nextCursor: z.string().nullable().describe("Null on the last page"),
+}).meta({ id: "JobList" });
+export type JobList = z.infer<typeof JobList>;
+
+export const CancelJob = z.strictObject({
+  reason: text(limits.reasonLength).optional().describe("Told to the worker and kept with the job"),
+}).meta({ id: "CancelJob" });
+
+export const WaitQuery = z.strictObject({
+  timeoutSeconds: z.coerce.number().min(0).max(limits.waitSeconds).default(25),
+});
+
+/** Answer of `GET /jobs/:id/wait`: the job as it is when it ended, or when the time was up. */
+export const WaitedJob = Job.extend({
+  ended: z.boolean().describe("Whether the job is in a terminal state"),
+}).meta({ id: "WaitedJob" });
+export type WaitedJob = z.infer<typeof WaitedJob>;
+
+export const JobEventsQuery = z.strictObject({
+  after: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0)
+    .describe("Only events with a higher sequence"),
+  limit: z.coerce.number().int().min(1).max(limits.eventsPerPage).default(100),
+});
+
+export const JobEvent = z.object({
+  sequence: z.number().int(),
+  attempt: z.number().int().nullable(),
+  kind: z.enum(jobEventKinds),
+  data: z.unknown(),
+  createdAt: Instant,
+}).meta({ id: "JobEvent" });
+export type JobEvent = z.infer<typeof JobEvent>;
+
+export const JobEventList = z.object({
+  events: z.array(JobEvent),
+  lastSequence: z.number().int().describe("Give it as `after` to go on"),
+}).meta({ id: "JobEventList" });
+export type JobEventList = z.infer<typeof JobEventList>;

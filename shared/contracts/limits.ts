@@ -1,0 +1,40 @@
+/** The bounds that functions, SDKs and SQL keep alike. Bytes are those of UTF-8 text, seconds are whole. */
+export const limits = {
+  /** A job's payload or result, as JSON text. Larger values travel as artifacts. */
+  payloadBytes: 256 * 1024,
+  /** One `POST /jobs` with all its jobs. */
+  batchBytes: 8 * 1024 * 1024,
+  /** Any other request body. */
+  bodyBytes: 2 * 1024 * 1024,
+  jobsPerSubmit: 1_000,
+  jsonDepth: 100,
+  capabilities: 100,
+  capabilityLength: 100,
+  labels: 50,
+  labelKeyLength: 63,
+  labelValueLength: 255,
+  requires: 20,
+  inputs: 100,
+  slots: 256,
+  nameLength: 200,
+  typeLength: 200,
+  keyLength: 255,
+  reasonLength: 1_000,
+  errorMessageBytes: 8 * 1024,
+  eventsPerCall: 500,
+  eventDataBytes: 16 * 1024,
+  artifactBytes: 50 * 1024 * 1024,
+  artifactNameLength: 255,
+  priority: 100,
+  attempts: 20,
+  timeoutSeconds: 7 * 24 * 3600,
+  retrySeconds: 24 * 3600,
+  concurrency: 1_000,
+  pageSize: 200,
+  eventsPerPage: 500,
+  waitSeconds: 55,
+  /** A `task.result` carries the result up to this size; beyond it, the listener reads the job. */
+  messageResultBytes: 64 * 1024,
+  /** How far a device proof's `iat` may be from the server's clock, and thus how long its `jti` is remembered. */
+  proofSeconds: 60,
+} as const;

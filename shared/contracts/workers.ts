@@ -1,0 +1,35 @@
+import { z } from "zod";
+import { Id, Instant } from "./common.ts";
+
+/** Held against the SQL enum `muster.worker_status`. */
+export const workerStatuses = ["online", "draining", "offline", "revoked"] as const;
+
+export const WorkerParams = z.object({ id: Id });
+
+export const ListWorkersQuery = z.strictObject({
+  status: z.enum(workerStatuses).optional().describe("Only workers in this status"),
+  capability: z.string().min(1).max(100).optional().describe("Only workers that have this capability"),
+});
+export type ListWorkersQuery = z.infer<typeof ListWorkersQuery>;
+
+/** A worker as its tenant sees it. */
+export const Worker = z.object({
+  id: Id,
+  name: z.string(),
+  status: z.enum(workerStatuses),
+  capabilities: z.array(z.string()),
+  labels: z.record(z.string(), z.string()),
+  slots: z.number().int().describe("How many jobs it runs at a time"),
+  heldCount: z.number().int().describe("How many jobs it holds now"),
+  deaf: z.boolean().describe("It beats but does not hear its channel, and is served by polling"),
+  lastSeenAt: Instant.nullable(),
+  drainRequestedAt: Instant.nullable(),
+  currentJobs: z.array(Id),
+  metrics: z.unknown().describe("What the worker last reported about itself"),
+  version: z.string().nullable(),
+  createdAt: Instant,
+}).meta({ id: "Worker" });
+export type Worker = z.infer<typeof Worker>;
+
+export const WorkerList = z.object({ workers: z.array(Worker) }).meta({ id: "WorkerList" });
+export type WorkerList = z.infer<typeof WorkerList>;

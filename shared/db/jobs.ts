@@ -1,0 +1,26 @@
+import type { Caller } from "../auth/caller.ts";
+import type { Job, JobEventList, JobList, ListJobsQuery, SubmitJob, SubmitJobsAnswer } from "../contracts/jobs.ts";
+import type { SqlCall } from "./sql-call.ts";
+
+export interface JobsDb {
+  submitJobs(caller: Caller, jobs: readonly SubmitJob[], correlationId: string): Promise<SubmitJobsAnswer>;
+  getJob(caller: Caller, jobId: string): Promise<Job>;
+  listJobs(caller: Caller, query: ListJobsQuery): Promise<JobList>;
+  /** Answers the jobs as they are afterwards; one that has ended stays as it is. */
+  cancelJobs(caller: Caller, jobIds: readonly string[], reason: string | undefined): Promise<{ jobs: Job[] }>;
+  /** Answers the new job that repeats the old one. */
+  retryJob(caller: Caller, jobId: string): Promise<Job>;
+  listJobEvents(caller: Caller, jobId: string, after: number, pageSize: number): Promise<JobEventList>;
+}
+
+export function createJobsDb(call: SqlCall): JobsDb {
+  return {
+    submitJobs: (caller, jobs, correlationId) => call("submit_jobs", { jobs, correlationId }, caller),
+    getJob: (caller, jobId) => call("get_job", { jobId }, caller),
+    listJobs: (caller, { limit, cursor, ...filters }) =>
+      call("list_jobs", { filters, pageSize: limit, cursor: cursor ?? null }, caller),
+    cancelJobs: (caller, jobIds, reason) => call("cancel_jobs", { jobIds, reason: reason ?? null }, caller),
+    retryJob: (caller, jobId) => call("retry_job", { jobId }, caller),
+    listJobEvents: (caller, jobId, after, pageSize) => call("list_job_events", { jobId, after, pageSize }, caller),
+  };
+}

@@ -1,0 +1,23 @@
+import type { Caller } from "../auth/caller.ts";
+import type { ListWorkersQuery, Worker, WorkerList } from "../contracts/workers.ts";
+import type { SqlCall } from "./sql-call.ts";
+
+export interface WorkersDb {
+  listWorkers(caller: Caller, filters: ListWorkersQuery): Promise<WorkerList>;
+  getWorker(caller: Caller, workerId: string): Promise<Worker>;
+  /** It gets nothing new, and finishes what it holds. */
+  drainWorker(caller: Caller, workerId: string): Promise<Worker>;
+  resumeWorker(caller: Caller, workerId: string): Promise<Worker>;
+  /** Its token and its key are void at once, and its jobs go elsewhere. */
+  revokeWorker(caller: Caller, workerId: string): Promise<Worker>;
+}
+
+export function createWorkersDb(call: SqlCall): WorkersDb {
+  return {
+    listWorkers: (caller, filters) => call("list_workers", { filters }, caller),
+    getWorker: (caller, workerId) => call("get_worker", { workerId }, caller),
+    drainWorker: (caller, workerId) => call("drain_worker", { workerId }, caller),
+    resumeWorker: (caller, workerId) => call("resume_worker", { workerId }, caller),
+    revokeWorker: (caller, workerId) => call("revoke_worker", { workerId }, caller),
+  };
+}

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { errorClasses, type ErrorCode, errorList, MusterError, musterError } from "./errors.ts";
+import { errorFromAnswer, problem } from "./problem.ts";
+import { errorFromSql } from "./sql-errors.ts";
+
+const codes = Object.keys(errorList) as ErrorCode[];
+
+Deno.test("every code has a class that is named for it", () => {
+  for (const code of codes) {
+    const name = code.split("_").map((word) => word[0]!.toUpperCase() + word.slice(1)).join("") + "Error";
+    assert.equal(errorClasses[code].name, name);
+    const error = musterError(code, "Cannot do it");
+    assert.ok(error instanceof errorClasses[code] && error instanceof MusterError);
+    assert.equal(error.name, name);
+    assert.equal(error.status, errorList[code].status);
+  }
+});
+
+Deno.test("SQLSTATEs are of class MU and belong to one code each", () => {
+  const states = codes.map((code) => errorList[code].sqlState).filter((state) => state !== null);
+  assert.equal(new Set(states).size, states.length);
+  for (const state of states) assert.match(state, /^MU\d{3}$/);
+});
+
+Deno.test("an error survives the way through a problem document", () => {
+  for (const code of codes) {
+    const error = musterError(code, "Cannot do it", { advice: "Do that", errors: [{ path: "a", message: "Bad" }] });
+    const document = JSON.parse(JSON.stringify(problem(error, "correlation")));
+    const back = errorFromAnswer(document.status, document);
+    assert.equal(back.code, code);
+    assert.equal(back.advice, "Do that");
+    assert.equal(back.correlationId, "correlation");
+    assert.deepEqual(back.errors, error.errors);
+  }
+});
+
+Deno.test("an internal error keeps its message to itself", () => {
+  const document = problem(musterError("internal", "password is hunter2"), "correlation");
+  assert.doesNotMatch(JSON.stringify(document), /hunter2/);
+});
+
+Deno.test("SQL errors of ours keep message and hint; others tell nothing of the database", () => {
+  const ours = errorFromSql({ code: "MU007", message: "Cannot hold 3 jobs", hint: "Declare 3 slots" });
+  assert.deepEqual([ours.code, ours.message, ours.advice], ["slots_exceeded", "Cannot hold 3 jobs", "Declare 3 slots"]);
+  const others: [string, ErrorCode][] = [
+    ["PGRST301", "unauthenticated"],
+    ["42501", "forbidden"],
+    ["22P05", "invalid_request"],
+    ["57014", "unavailable"],
+    ["40P01", "unavailable"],
+    ["", "unavailable"],
+    ["23505", "internal"],
+    ["PGRST202", "internal"],
+  ];
+  for (const [state, code] of others) {
+    const error = errorFromSql({ code: state, message: "secret_table" });
+    assert.equal(error.code, code, state);
+    assert.doesNotMatch(JSON.stringify(problem(error, "correlation")), /secret_table/);
+  }
+});
+
+Deno.test("an answer without a problem document is told by its status", () => {
+  const expected: [number, ErrorCode][] = [[401, "unauthenticated"], [404, "route_not_found"], [503, "unavailable"], [
+    500,
+    "internal",
+  ], [418, "invalid_request"]];
+  for (const [status, code] of expected) assert.equal(errorFromAnswer(status, "<html>").code, code);
+});

@@ -1,0 +1,80 @@
+import type { Context, MiddlewareHandler } from "hono";
+import { decodeJwt } from "jose";
+import { workerRole } from "../auth/access-token.ts";
+import type { Caller } from "../auth/caller.ts";
+import { sha256Hex } from "../auth/hash.ts";
+import { isApiKey, sameSecret } from "../auth/secret.ts";
+import { Id } from "../contracts/common.ts";
+import { type MusterError, musterError } from "../errors.ts";
+import type { Env } from "./env.ts";
+
+export interface AuthenticateOptions {
+  /** The keys that stand for the project itself. */
+  readonly secretKeys: readonly string[];
+  /** The user behind a token of Supabase Auth, or null when the token is not valid. */
+  readonly getUserId: (token: string) => Promise<string | null>;
+  readonly allow: readonly Caller["kind"][];
+}
+
+/** Finds out who is calling, by what the request carries; what that caller may do is the database's to say. */
+export function authenticate(options: AuthenticateOptions): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const caller = await callerOf(c, options);
+    if (!options.allow.includes(caller.kind)) {
+      throw musterError("forbidden", `Cannot use this route with ${described[caller.kind]}`);
+    }
+    c.set("caller", caller);
+    await next();
+  };
+}
+
+const described: Readonly<Record<Caller["kind"], string>> = {
+  api_key: "an API key",
+  service: "a secret key",
+  member: "a user's token",
+  worker: "a worker token",
+};
+
+async function callerOf(c: Context<Env>, options: AuthenticateOptions): Promise<Caller> {
+  const bearer = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+  // Browser clients of Supabase fill Authorization by themselves, so an API key in its own header goes first.
+  const apiKey = c.req.header("x-api-key") ?? (bearer?.startsWith("msk_") ? bearer : undefined);
+  if (apiKey !== undefined) {
+    if (!isApiKey(apiKey)) throw refused("the API key is malformed");
+    return { kind: "api_key", hash: await sha256Hex(apiKey) };
+  }
+  const isSecret = (key: string | undefined): boolean =>
+    key !== undefined && options.secretKeys.some((secret) => sameSecret(secret, key));
+  if (isSecret(bearer) || (bearer === undefined && isSecret(c.req.header("apikey")))) {
+    return { kind: "service", tenantId: tenantIdOf(c) };
+  }
+  if (bearer === undefined) throw refused("it carries no API key, user token or worker token");
+  const claims = claimsOf(bearer);
+  if (claims === null) throw refused("the bearer token is neither an API key nor a JWT");
+  if (claims.role === workerRole) return { kind: "worker", token: bearer };
+  const userId = typeof claims.sub === "string" ? await options.getUserId(bearer) : null;
+  if (userId === null) throw refused("the token is not one of a signed-in user, or has expired");
+  return { kind: "member", userId, tenantId: tenantIdOf(c) };
+}
+
+function tenantIdOf(c: Context<Env>): string | null {
+  const given = c.req.header("x-tenant-id");
+  if (given === undefined) return null;
+  if (Id.safeParse(given).success) return given;
+  throw musterError("invalid_request", `Cannot read the header x-tenant-id: it must be a UUID`, {
+    errors: [{ path: "x-tenant-id", message: "Must be a UUID" }],
+  });
+}
+
+/** What the token says about itself, unverified: enough to know whom to ask. */
+function claimsOf(token: string): { readonly role?: unknown; readonly sub?: unknown } | null {
+  try {
+    return decodeJwt(token);
+  } catch {
+    return null;
+  }
+}
+
+function refused(rule: string): MusterError {
+  return musterError("unauthenticated", `Cannot authenticate the request: ${rule}`);
+}

@@ -1,0 +1,38 @@
+import { type ErrorCode, errorList, MusterError, musterError } from "./errors.ts";
+
+/** The body of a failed Data API call. */
+export interface DataApiError {
+  readonly code?: string | null | undefined;
+  readonly message?: string | null | undefined;
+  readonly hint?: string | null | undefined;
+  readonly details?: string | null | undefined;
+}
+
+const codeBySqlState: ReadonlyMap<string, ErrorCode> = new Map(
+  Object.entries(errorList).flatMap(([code, { sqlState }]) => sqlState === null ? [] : [[sqlState, code as ErrorCode]]),
+);
+
+/**
+ * The error that a failed call of a SQL function stands for. Ours keep their message and hint; whatever else Postgres
+ * or PostgREST says is internal text, kept as `cause` for the log.
+ */
+export function errorFromSql(error: DataApiError): MusterError {
+  const state = error.code ?? "";
+  const cause = new Error(`${state || "no SQLSTATE"}: ${error.message ?? ""} ${error.details ?? ""}`.trim());
+  const ours = codeBySqlState.get(state);
+  if (ours !== undefined) {
+    return musterError(ours, error.message ?? errorList[ours].title, { advice: error.hint || undefined, cause });
+  }
+  // PostgREST: the token is missing, malformed or expired.
+  if (/^PGRST30\d$/.test(state)) {
+    return musterError("unauthenticated", "The token is not valid or has expired", { cause });
+  }
+  if (state === "42501") return musterError("forbidden", "The caller may not do this", { cause });
+  // A value that no column can hold, such as text with a NUL character.
+  if (state.startsWith("22")) return musterError("invalid_request", "A value cannot be stored as given", { cause });
+  // No answer, no connection, out of resources, shutting down, timed out, or beaten by another transaction.
+  if (/^(|08...|53...|57...|40001|40P01|55P03|PGRST00\d)$/.test(state)) {
+    return musterError("unavailable", "The database cannot be reached or is busy", { cause });
+  }
+  return musterError("internal", cause.message, { cause });
+}

@@ -1,0 +1,108 @@
+import { parseArgs } from "node:util";
+import { resolve } from "node:path";
+import process from "node:process";
+import { startLocalStack } from "../local/stack.ts";
+
+const help = `Runs the tests.
+
+  npm test                          all of them, on a local stack of their own
+  npm test -- sql chaos             only these groups: unit, sql, chaos, contract, conformance, e2e, local, deploy
+  npm test -- --filter "stale"      only tests whose name holds the text
+
+With SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, SUPABASE_JWT_SECRET and SUPABASE_DB_URL set, the groups
+contract and e2e run against that project instead; the others need a database they may fill and break.
+`;
+
+const repository = resolve(import.meta.dirname!, "..");
+
+/** Groups in the order they run. A stack is what the public doors need, a cluster what the SQL tests need. */
+const groups = [
+  { name: "unit", paths: ["shared", "functions", "worker", "cli", "local", "tests/check"], needs: "nothing", parallel: true },
+  { name: "sql", paths: ["tests/sql"], needs: "cluster", parallel: true },
+  { name: "chaos", paths: ["tests/chaos"], needs: "cluster", parallel: true },
+  { name: "contract", paths: ["tests/contract"], needs: "project", parallel: true },
+  { name: "conformance", paths: ["tests/conformance"], needs: "stack", parallel: false },
+  { name: "e2e", paths: ["tests/e2e"], needs: "project", parallel: false },
+  { name: "deploy", paths: ["tests/deploy"], needs: "stack", parallel: false },
+  { name: "local", paths: ["tests/local"], needs: "nothing", parallel: false },
+] as const;
+
+type Group = typeof groups[number];
+type Counts = { passed: number; failed: number; ignored: number };
+
+const { values, positionals } = parseArgs({
+  args: process.argv.slice(2),
+  options: { help: { type: "boolean", short: "h" }, filter: { type: "string" } },
+  allowPositionals: true,
+});
+if (values.help) {
+  console.log(help);
+  process.exit(0);
+}
+const unknown = positionals.filter((name) => !groups.some((group) => group.name === name));
+if (unknown.length > 0) {
+  console.error(`Cannot run "${unknown.join('", "')}": the groups are ${groups.map((group) => group.name).join(", ")}`);
+  process.exit(2);
+}
+
+const isRemote = Deno.env.get("SUPABASE_URL") !== undefined;
+const chosen = groups.filter((group) =>
+  (positionals.length === 0 || positionals.includes(group.name)) &&
+  (!isRemote || group.needs === "project" || group.name === "unit")
+);
+const stack = !isRemote && chosen.some((group) => group.needs !== "nothing")
+  ? await startLocalStack({ ephemeral: true, log: () => {} })
+  : undefined;
+const environment: Record<string, string> = stack
+  ? {
+    SUPABASE_URL: stack.url,
+    SUPABASE_PUBLISHABLE_KEY: stack.publishableKey,
+    SUPABASE_SECRET_KEY: stack.secretKey,
+    SUPABASE_JWT_SECRET: stack.jwtSecret,
+    SUPABASE_DB_URL: stack.dbUrl,
+    MUSTER_TEST_ADMIN_DB_URL: stack.adminDbUrl,
+  }
+  : {};
+
+const total: Counts = { passed: 0, failed: 0, ignored: 0 };
+try {
+  for (const group of chosen) {
+    const counts = await run(group);
+    total.passed += counts.passed;
+    total.failed += counts.failed;
+    total.ignored += counts.ignored;
+  }
+} finally {
+  await stack?.stop();
+}
+console.log(`\n${total.passed} passed, ${total.failed} failed${total.ignored > 0 ? `, ${total.ignored} skipped` : ""}`);
+process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
+
+async function run(group: Group): Promise<Counts> {
+  console.log(`\n== ${group.name}`);
+  const started = performance.now();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["test", "--allow-all", "--no-check", "--permit-no-files"],
+      ...(group.parallel ? ["--parallel"] : []),
+      ...(values.filter ? ["--filter", values.filter] : []),
+      ...group.paths,
+    ],
+    cwd: repository,
+    env: { ...environment, NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  let output = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    output += text;
+    await Deno.stdout.write(new TextEncoder().encode(text));
+  }
+  const { success } = await child.status;
+  const summary = /(\d+) passed.*?\| (\d+) failed(?:.*?\| (\d+) ignored)?/.exec(output);
+  const counts = { passed: Number(summary?.[1] ?? 0), failed: Number(summary?.[2] ?? 0), ignored: Number(summary?.[3] ?? 0) };
+  // A file that does not even load fails without a count.
+  if (!success && counts.failed === 0) counts.failed = 1;
+  console.log(`== ${group.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  return counts;
+}

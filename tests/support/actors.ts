@@ -1,0 +1,102 @@
+import { createHash } from "node:crypto";
+import { type Actor, type Answer, type Args, service, type TestDatabase } from "./database.ts";
+
+/** A tenant with an executor, as tests of SQL functions need it. */
+export type TestTenant = { id: string; executorId: string; caller: Args };
+
+/** An enrolled worker and the calls it makes. */
+export type TestWorker = {
+  id: string;
+  actor: Actor;
+  hello(worker?: Args, running?: Attempt[]): Promise<Answer>;
+  heartbeat(args?: Args): Promise<Answer>;
+  claim(want?: number): Promise<Assignment[]>;
+  complete(results: Args[], want?: number): Promise<Answer>;
+};
+
+export type Attempt = { job_id: string; attempt: number };
+export type Assignment = Attempt & { type: string; payload: unknown };
+
+export async function createTenant(db: TestDatabase): Promise<TestTenant> {
+  const tenant = await db.call(service, "create_tenant", { name: crypto.randomUUID() });
+  const hash = sha256(crypto.randomUUID());
+  const key = await db.call(service, "create_api_key", {
+    tenant_id: tenant.id,
+    executor_name: "app",
+    key_prefix: "msk_test",
+    key_hash: hash,
+  });
+  return { id: tenant.id, executorId: key.executor_id, caller: { kind: "api_key", hash } };
+}
+
+export async function submit(db: TestDatabase, tenant: TestTenant, ...jobs: Args[]): Promise<Answer[]> {
+  const answer = await db.call(service, "submit_jobs", {
+    caller: tenant.caller,
+    jobs: jobs.map((job) => ({ type: "test", ...job })),
+  });
+  return answer.jobs.map((item: Answer) => item.job);
+}
+
+export function getJob(db: TestDatabase, tenant: TestTenant, id: string): Promise<Answer> {
+  return db.call(service, "get_job", { caller: tenant.caller, job_id: id });
+}
+
+/**
+ * Enrolls a worker and lets it report for work. With listening it has also echoed its nonce, so that it is pushed jobs;
+ * without, it gets what it asks for.
+ */
+export async function createWorker(
+  db: TestDatabase,
+  tenant: TestTenant,
+  options: { capabilities?: string[]; labels?: Args; slots?: number; listening?: boolean; online?: boolean } = {},
+): Promise<TestWorker> {
+  const { capabilities = ["compute/basic"], labels = {}, slots = 1, listening = false, online = true } = options;
+  const hash = sha256(crypto.randomUUID());
+  await db.call(service, "create_enrollment_token", { tenant_id: tenant.id, name: "test", token_hash: hash });
+  const fingerprint = sha256(crypto.randomUUID());
+  const enrolled = await db.call(service, "enroll_worker", {
+    token_hash: hash,
+    worker: {
+      name: `worker-${fingerprint.slice(0, 6)}`,
+      public_jwk: { kty: "EC" },
+      fingerprint,
+      capabilities,
+      labels,
+      slots,
+      proof_jti: crypto.randomUUID(),
+      proof_expires_at: "2100-01-01T00:00:00Z",
+    },
+  });
+  const worker = workerOf(db, enrolled.worker_id, tenant.id, fingerprint);
+  if (online) {
+    const greeting = await worker.hello({ capabilities, labels, slots, listening });
+    if (listening) await worker.heartbeat({ listening, wake_nonce: greeting.wake_nonce });
+  }
+  return worker;
+}
+
+/** The calls of an enrolled worker, made with claims as its token carries them. */
+export function workerOf(db: TestDatabase, id: string, tenantId: string, fingerprint: string): TestWorker {
+  const claims = { role: "muster_worker", sub: id, tenant_id: tenantId, cnf: { jkt: fingerprint } };
+  const actor: Actor = { role: "muster_worker", claims };
+  return {
+    id,
+    actor,
+    hello: (worker = {}, running = []) => db.call(actor, "hello", { worker, running }),
+    heartbeat: (args = {}) => db.call(actor, "heartbeat", { running: [], ...args }),
+    claim: async (want = 1) => (await db.call(actor, "claim_jobs", { want })).jobs,
+    complete: (results, want = 0) => db.call(actor, "complete_jobs", { results, want }),
+  };
+}
+
+export function succeeded({ job_id, attempt }: Attempt, result: unknown = {}): Args {
+  return { job_id, attempt, status: "succeeded", result };
+}
+
+export function failed({ job_id, attempt }: Attempt, error: Args = {}): Args {
+  return { job_id, attempt, status: "failed", error: { code: "test", message: "It broke", ...error } };
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

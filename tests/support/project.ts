@@ -1,0 +1,32 @@
+/** The project that tests run against, as tests/run.ts names it in the environment. */
+export interface Project {
+  readonly url: string;
+  readonly publishableKey: string;
+  readonly secretKey: string;
+  readonly dbUrl: string;
+  readonly jwtSecret: string;
+}
+
+export const project: Project = {
+  get url() {
+    return required("SUPABASE_URL").replace(/\/+$/, "");
+  },
+  get publishableKey() {
+    return required("SUPABASE_PUBLISHABLE_KEY");
+  },
+  get secretKey() {
+    return required("SUPABASE_SECRET_KEY");
+  },
+  get dbUrl() {
+    return required("SUPABASE_DB_URL");
+  },
+  get jwtSecret() {
+    return required("SUPABASE_JWT_SECRET");
+  },
+};
+
+function required(name: string): string {
+  const value = Deno.env.get(name);
+  if (!value) throw new Error(`Cannot run this test: ${name} must be set, as npm test does`);
+  return value;
+}

@@ -1,0 +1,54 @@
+/** One try at a job. The number is the fencing token: whatever a replaced attempt says changes nothing. */
+export interface AttemptRef {
+  readonly jobId: string;
+  readonly attempt: number;
+}
+
+/** An attempt that the control plane gave to this worker. */
+export interface Assignment extends AttemptRef {
+  readonly type: string;
+  readonly payload: unknown;
+  readonly correlationId: string | null;
+  /** After this many seconds both sides give the attempt up. */
+  readonly attemptTimeoutSeconds: number;
+  readonly maxAttempts: number;
+  readonly requires: readonly string[];
+  /** Ids of the artifacts the job reads. */
+  readonly inputs: readonly string[];
+  /** When the whole job ends, whatever its attempts do; null for never. */
+  readonly expiresAt: string | null;
+}
+
+/** An attempt this worker must let go of, without an answer. */
+export interface StoppedAttempt extends AttemptRef {
+  readonly reason: string;
+}
+
+/** Why an attempt failed, as the control plane stores it. */
+export interface JobError {
+  readonly code?: string;
+  readonly message: string;
+  /** False ends the job whatever attempts are left. Default true. */
+  readonly retryable?: boolean;
+  readonly details?: unknown;
+}
+
+/** How an attempt ended. */
+export type AttemptResult =
+  & AttemptRef
+  & (
+    | { readonly status: "succeeded"; readonly result: unknown }
+    | { readonly status: "failed"; readonly error: JobError }
+  );
+
+/** One entry of a job's event log. Numbers count from 1 within an attempt, so a repeated call stores nothing twice. */
+export interface JobEvent extends AttemptRef {
+  readonly number: number;
+  readonly kind: "progress" | "log" | "chunk";
+  readonly data: unknown;
+}
+
+/** The attempt as a key of a map. */
+export function attemptKey({ jobId, attempt }: AttemptRef): string {
+  return `${jobId}:${attempt}`;
+}

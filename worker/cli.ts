@@ -1,0 +1,117 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { type CliOptions, help, identityFileName, readOptions, UsageError } from "./cli-options.ts";
+import { explainStart, type Explanation } from "./explain-start.ts";
+import { builtInHandlers } from "./handlers/built-in.ts";
+import { jsonLine, textLine } from "./log-line.ts";
+import type { Log } from "./log.ts";
+import { runtime } from "./runtime/current.ts";
+import { fileIdentityStore } from "./runtime/file-identity-store.ts";
+import { loadHandlers } from "./runtime/load-handlers.ts";
+import { Worker } from "./worker.ts";
+
+/** What the script exits with: 2 when it could not start, 3 when it had to give up later. */
+const exitCodes = { ended: 0, stoppedAtOnce: 130, cannotStart: 2, gaveUp: 3 } as const;
+
+async function main(args: readonly string[]): Promise<number> {
+  let options: CliOptions | undefined;
+  let worker: Worker | undefined;
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      strict: true,
+      options: {
+        "url": { type: "string" },
+        "token": { type: "string" },
+        "key": { type: "string" },
+        "name": { type: "string" },
+        "capability": { type: "string", multiple: true },
+        "label": { type: "string", multiple: true },
+        "slots": { type: "string" },
+        "concurrency": { type: "string" },
+        "identity": { type: "string" },
+        "handlers": { type: "string" },
+        "no-realtime": { type: "boolean" },
+        "drain-seconds": { type: "string" },
+        "log-format": { type: "string" },
+        "help": { type: "boolean", short: "h" },
+      },
+    });
+    if (values.help) {
+      process.stdout.write(help);
+      return exitCodes.ended;
+    }
+    options = readOptions(values, (name) => process.env[name]);
+    worker = await createWorker(options, createLog(options));
+    const stopped = obeySignals(worker);
+    await worker.start();
+    await worker.closed;
+    return stopped() ? exitCodes.stoppedAtOnce : exitCodes.ended;
+  } catch (error) {
+    const online = worker?.id !== undefined;
+    complain(explain(error, options?.url ?? ""), options?.logFormat ?? "text");
+    return online ? exitCodes.gaveUp : exitCodes.cannotStart;
+  }
+}
+
+async function createWorker(options: CliOptions, log: Log): Promise<Worker> {
+  const name = options.name ?? runtime.hostName();
+  const identity = options.identity ?? join(homedir(), ".muster", identityFileName(options.url, name));
+  const worker = new Worker({
+    url: options.url,
+    enrollmentToken: options.token,
+    publishableKey: options.key,
+    identity: fileIdentityStore(resolve(identity)),
+    name,
+    capabilities: options.capabilities,
+    labels: options.labels,
+    slots: options.slots,
+    realtime: options.realtime,
+    drainSeconds: options.drainSeconds,
+    log,
+  });
+  for (const handler of builtInHandlers) worker.handle(handler);
+  if (options.handlers !== undefined) {
+    for (const handler of await loadHandlers(options.handlers)) worker.handle(handler);
+  }
+  return worker;
+}
+
+function createLog({ logFormat }: CliOptions): Log {
+  const line = logFormat === "json" ? jsonLine : textLine;
+  return (event) => {
+    if (event.level === "debug" && process.env["MUSTER_DEBUG"] === undefined) return;
+    process.stdout.write(`${line(event, new Date())}\n`);
+  };
+}
+
+/** The first signal drains, the second stops at once. Answers whether the second came. */
+function obeySignals(worker: Worker): () => boolean {
+  let signals = 0;
+  const obey = () => {
+    signals += 1;
+    if (signals === 1) void worker.drain("the process was told to end");
+    else void worker.stop("the process was told to end at once");
+  };
+  process.on("SIGINT", obey);
+  process.on("SIGTERM", obey);
+  return () => signals > 1;
+}
+
+function explain(error: unknown, url: string): Explanation {
+  if (error instanceof UsageError) return { message: error.message, advice: error.advice };
+  // What parseArgs says of an unknown option is a sentence already.
+  if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {
+    return { message: error.message, advice: "See npm run worker -- --help" };
+  }
+  return explainStart(error, url);
+}
+
+function complain({ message, advice }: Explanation, logFormat: "text" | "json"): void {
+  const event = { level: "error", event: "worker.cannot_start", message, fields: { advice } } as const;
+  process.stderr.write(logFormat === "json" ? `${jsonLine(event, new Date())}\n` : `${message}.\n${advice}.\n`);
+}
+
+process.exit(await main(process.argv.slice(2)));

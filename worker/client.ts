@@ -1,0 +1,192 @@
+import type { z } from "zod";
+import {
+  Job,
+  JobEventList,
+  JobList,
+  type JobStatus,
+  type SubmitJob,
+  SubmitJobsAnswer,
+  WaitedJob,
+} from "../shared/contracts/jobs.ts";
+import { MusterError, UnavailableError } from "../shared/errors.ts";
+import { errorFromAnswer } from "../shared/problem.ts";
+import { type Artifact, type ArtifactBody, Artifacts, type ReadableArtifact } from "./artifacts.ts";
+import { exchange } from "./http.ts";
+import { retryDelay } from "./retry-delay.ts";
+import { sleep } from "./sleep.ts";
+
+export type {
+  Job,
+  JobEvent,
+  JobEventList,
+  JobList,
+  JobStatus,
+  JobSummary,
+  SubmitJob,
+} from "../shared/contracts/jobs.ts";
+
+export interface MusterClientOptions {
+  /** The project, such as `https://xyz.supabase.co`. */
+  readonly url: string;
+  /** An executor's key, `msk_…`. */
+  readonly apiKey: string;
+  readonly fetch?: typeof fetch;
+  readonly random?: () => number;
+}
+
+/** What a list can be narrowed to. Instants are ISO 8601. */
+export interface ListJobsOptions {
+  readonly status?: JobStatus | readonly JobStatus[];
+  readonly type?: string;
+  readonly workerId?: string;
+  readonly correlationId?: string;
+  readonly idempotencyKey?: string;
+  readonly createdAfter?: string;
+  readonly createdBefore?: string;
+  /** Jobs a page, at most 200. Default 50. */
+  readonly limit?: number;
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string;
+}
+
+export interface WaitOptions {
+  /** Gives up with the job as it is by then. Default never. */
+  readonly timeoutSeconds?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A single long poll lasts no longer: gateways cut requests that stay silent. */
+const pollSeconds = 25;
+
+/**
+ * Submits work and follows it, as an app does. Every call throws a `MusterError` when it fails. Calls that are safe
+ * to repeat are repeated when no answer came; a submission is one when the job has an `idempotencyKey`.
+ */
+export class MusterClient {
+  readonly #url: string;
+  readonly #options: MusterClientOptions;
+  readonly #fetch: typeof fetch;
+  readonly #artifacts: Artifacts;
+
+  constructor(options: MusterClientOptions) {
+    this.#options = options;
+    this.#url = options.url.replace(/\/+$/, "");
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+    this.#artifacts = new Artifacts({
+      url: this.#url,
+      headers: () => Promise.resolve(this.#headers()),
+      fetch: this.#fetch,
+      ...(options.random === undefined ? {} : { random: options.random }),
+    });
+  }
+
+  /** Submits one job; with an `idempotencyKey` that has its job already, answers that one. */
+  async submit(job: SubmitJob): Promise<Job> {
+    return await this.#call("POST", "/jobs", Job, { json: job, repeat: job.idempotencyKey !== undefined });
+  }
+
+  /** Submits up to 1,000 jobs: all are stored, or none. The answers stand in the order given. */
+  async submitMany(jobs: readonly SubmitJob[]): Promise<{ job: Job; created: boolean }[]> {
+    const repeat = jobs.every((job) => job.idempotencyKey !== undefined);
+    return (await this.#call("POST", "/jobs", SubmitJobsAnswer, { json: { jobs }, repeat })).jobs;
+  }
+
+  async get(jobId: string): Promise<Job> {
+    return await this.#call("GET", `/jobs/${encodeURIComponent(jobId)}`, Job);
+  }
+
+  /** The job once it has ended, or as it is when the time is up. */
+  async wait(jobId: string, options: WaitOptions = {}): Promise<Job & { ended: boolean }> {
+    const { timeoutSeconds = Infinity, signal } = options;
+    const endsAt = performance.now() + timeoutSeconds * 1000;
+    for (;;) {
+      const restSeconds = Math.max(0, (endsAt - performance.now()) / 1000);
+      const seconds = Math.min(pollSeconds, restSeconds);
+      const path = `/jobs/${encodeURIComponent(jobId)}/wait?timeoutSeconds=${seconds.toFixed(3)}`;
+      const job = await this.#call("GET", path, WaitedJob, { signal, timeoutMs: seconds * 1000 + 15_000 });
+      if (job.ended || restSeconds <= pollSeconds) return job;
+    }
+  }
+
+  async list(options: ListJobsOptions = {}): Promise<JobList> {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(options)) if (value !== undefined) query.set(name, String(value));
+    return await this.#call("GET", `/jobs?${query}`, JobList);
+  }
+
+  /** Cancels the job; one that has ended stays as it is. */
+  async cancel(jobId: string, reason?: string): Promise<Job> {
+    const json = reason === undefined ? {} : { reason };
+    return await this.#call("POST", `/jobs/${encodeURIComponent(jobId)}/cancel`, Job, { json, repeat: true });
+  }
+
+  /** Submits a failed or cancelled job anew; answers the new job. */
+  async retry(jobId: string): Promise<Job> {
+    return await this.#call("POST", `/jobs/${encodeURIComponent(jobId)}/retry`, Job, { json: {}, repeat: false });
+  }
+
+  /** The job's events after a sequence number: status, progress, log lines, chunks. */
+  async events(jobId: string, options: { after?: number; limit?: number } = {}): Promise<JobEventList> {
+    const { after = 0, limit = 200 } = options;
+    return await this.#call(
+      "GET",
+      `/jobs/${encodeURIComponent(jobId)}/events?after=${after}&limit=${limit}`,
+      JobEventList,
+    );
+  }
+
+  /** Uploads a file that jobs can name in their `inputs`. */
+  async upload(
+    name: string,
+    body: ArtifactBody,
+    options: { contentType?: string; signal?: AbortSignal } = {},
+  ): Promise<Artifact> {
+    return await this.#artifacts.upload(name, body, options);
+  }
+
+  /** Opens an artifact; its bytes are checked while they are read. */
+  async download(artifactId: string, options: { signal?: AbortSignal } = {}): Promise<ReadableArtifact> {
+    return await this.#artifacts.open(artifactId, options);
+  }
+
+  /** The inputs of a job, and the outputs of its winning or present attempt. */
+  async artifacts(jobId: string): Promise<readonly Artifact[]> {
+    return await this.#artifacts.list(jobId);
+  }
+
+  #headers(): Record<string, string> {
+    return { authorization: `Bearer ${this.#options.apiKey}` };
+  }
+
+  async #call<T extends z.ZodType>(
+    method: string,
+    path: string,
+    schema: T,
+    options: { json?: unknown; repeat?: boolean; signal?: AbortSignal | undefined; timeoutMs?: number } = {},
+  ): Promise<z.output<T>> {
+    const { repeat = method === "GET", signal } = options;
+    for (let failures = 1;; failures += 1) {
+      try {
+        const answer = await exchange(`${this.#url}/functions/v1${path}`, {
+          fetch: this.#fetch,
+          method,
+          headers: this.#headers(),
+          signal,
+          timeoutMs: options.timeoutMs ?? 30_000,
+          ...(options.json === undefined ? {} : { json: options.json }),
+        });
+        if (!answer.ok) throw errorFromAnswer(answer.status, answer.body);
+        const parsed = schema.safeParse(answer.body);
+        if (parsed.success) return parsed.data;
+        throw new UnavailableError(`Cannot read the answer of ${method} ${path}: it is not what Muster answers`);
+      } catch (error) {
+        if (!repeat || failures >= 5 || !(error instanceof MusterError) || !error.retryable) throw error;
+        await sleep(
+          retryDelay(failures, this.#options.random === undefined ? {} : { random: this.#options.random }),
+          signal,
+        );
+        signal?.throwIfAborted();
+      }
+    }
+  }
+}

@@ -1,0 +1,24 @@
+/** The SDK: `Worker` runs jobs on this machine, `MusterClient` submits them. */
+export type { Artifact, ArtifactBody, ReadableArtifact } from "./artifacts.ts";
+export {
+  type Job,
+  type JobEvent,
+  type JobEventList,
+  type JobList,
+  type JobStatus,
+  type JobSummary,
+  type ListJobsOptions,
+  MusterClient,
+  type MusterClientOptions,
+  type SubmitJob,
+  type WaitOptions,
+} from "./client.ts";
+export { FinalError } from "./final-error.ts";
+export { type AnyHandlerDefinition, defineHandler, type Handler, type HandlerDefinition } from "./handler.ts";
+export { builtInHandlers } from "./handlers/built-in.ts";
+export { type IdentityStore, memoryIdentityStore } from "./identity.ts";
+export { fileIdentityStore } from "./runtime/file-identity-store.ts";
+export type { JobContext, JobLogLevel } from "./job-context.ts";
+export type { Log, WorkerEvent } from "./log.ts";
+export { Worker, type WorkerOptions } from "./worker.ts";
+export { type ErrorCode, MusterError } from "../shared/errors.ts";

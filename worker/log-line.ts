@@ -1,0 +1,13 @@
+import type { WorkerEvent } from "./log.ts";
+
+/** A line of text for people. */
+export function textLine({ level, message }: WorkerEvent, at: Date): string {
+  const time = at.toISOString().slice(11, 23);
+  const mark = level === "error" ? "ERROR " : level === "warn" ? "warn  " : "";
+  return `${time} ${mark}${message.replaceAll("\n", " ")}`;
+}
+
+/** A line of JSON for machines. */
+export function jsonLine({ level, event, message, fields }: WorkerEvent, at: Date): string {
+  return JSON.stringify({ time: at.toISOString(), level, event, message, ...fields });
+}

@@ -1,0 +1,344 @@
+import { type ErrorCode, MusterError } from "../shared/errors.ts";
+import { attemptKey, type AttemptRef, type AttemptResult, type StoppedAttempt } from "./attempt.ts";
+import { Listening } from "./listening.ts";
+import type { Log } from "./log.ts";
+import { Results } from "./results.ts";
+import { retryDelay } from "./retry-delay.ts";
+import type { HelloAnswer, HelloRequest, WorkerRpc } from "./rpc.ts";
+import type { Runner } from "./runner.ts";
+import { sleep } from "./sleep.ts";
+
+export interface LoopOptions {
+  readonly rpc: WorkerRpc;
+  readonly runner: Runner;
+  readonly slots: number;
+  /** What a hello says, apart from `listening`, which the loop knows. */
+  readonly hello: () => Omit<HelloRequest, "listening">;
+  readonly metrics: () => Readonly<Record<string, number>>;
+  readonly log: Log;
+  readonly random?: () => number;
+  /** An order from the control plane, told once as long as it stands. */
+  readonly onCommand: (command: string) => void;
+  /** Subscribed, yet the control plane says that nothing is heard. */
+  readonly onDeaf: () => void;
+  /** After each exchange: what the worker runs may have changed. */
+  readonly onChange: () => void;
+}
+
+/** What to ask of the control plane next. */
+type Step = "hello" | "complete" | "heartbeat" | "claim";
+
+/** A running attempt is named in a heartbeat this soon after it started: until then it may be given to another. */
+const acknowledgeMs = 1_500;
+/** Hello is said again after these pauses while a subscribed channel stays silent. */
+const silenceMs = [3_000, 5_000, 10_000, 30_000];
+
+/** These end the worker: no later call can succeed. */
+const fatalCodes: ReadonlySet<ErrorCode> = new Set(["worker_revoked", "not_found"]);
+
+/**
+ * The worker's conversation with the control plane: one call at a time, and what comes up meanwhile goes together
+ * into the next. Only answers start or stop handlers. A failing control plane stops nothing that runs: the loop
+ * keeps trying, and results wait.
+ */
+export class Loop {
+  readonly listening = new Listening();
+  readonly results = new Results();
+  readonly #options: LoopOptions;
+  readonly #ended = new AbortController();
+  readonly #nudged = { hello: true, heartbeat: false, claim: false };
+  #resting: AbortController | undefined;
+  #draining = false;
+  #failures = 0;
+  #heartbeatMs = 5_000;
+  #pollMs = 1_000;
+  #heartbeatAt = Infinity;
+  #pollAt = Infinity;
+  #silences = 0;
+  #silenceTimer: ReturnType<typeof setTimeout> | undefined;
+  #commands: readonly string[] = [];
+  #settled: (() => void)[] = [];
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Introduces the worker and takes the first answer. Throws when that fails: nothing runs yet. */
+  async hello(): Promise<HelloAnswer> {
+    const { rpc, hello } = this.#options;
+    this.#nudged.hello = false;
+    const held = this.#held();
+    const answer = await rpc.hello({ ...hello(), listening: this.#mayBePushed() }, held);
+    this.#heartbeatMs = answer.heartbeatSeconds * 1000;
+    this.#pollMs = answer.pollSeconds * 1000;
+    this.#beatWithin(held.length > 0 ? this.#heartbeatMs : answer.idleHeartbeatSeconds * 1000, true);
+    this.#pollWithin();
+    this.#stop(answer.stop);
+    this.#start(answer.jobs);
+    // Whatever waits unclaimed is asked for at once, rather than at the first poll.
+    this.#nudged.claim ||= this.#want() > 0;
+    // Hello puts a worker back to work: one that drains says so again.
+    if (this.#draining) this.#nudged.heartbeat = true;
+    return answer;
+  }
+
+  /** Converses until `end()`. Throws only what ends the worker. */
+  async run(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      const step = this.#next();
+      if (step === null) {
+        await this.#rest();
+        continue;
+      }
+      try {
+        await this.#take(step);
+        if (this.#failures > 0) this.#tell("info", "control_plane.back", "the control plane answers again");
+        this.#failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof MusterError && fatalCodes.has(error.code)) throw error;
+        await this.#failed(step, error);
+      }
+      this.#options.onChange();
+      for (const settle of this.#settled.splice(0)) settle();
+    }
+  }
+
+  /** Takes a result; it is delivered with the next call. */
+  complete(result: AttemptResult): void {
+    this.results.add(result);
+    this.#wakeUp();
+  }
+
+  /** Asks soon. Nudges that come while a call is under way make one more call. */
+  nudge(what: "hello" | "heartbeat" | "claim"): void {
+    this.#nudged[what] = true;
+    this.#wakeUp();
+  }
+
+  /** The tasks channel is joined: hello, whose `wake` tells whether anything is heard there. */
+  channelOpened(): void {
+    this.listening.opened();
+    this.#silences = 0;
+    this.#expectWake();
+    this.nudge("hello");
+  }
+
+  channelClosed(): void {
+    clearTimeout(this.#silenceTimer);
+    this.listening.closed();
+    this.#pollWithin();
+    this.nudge("heartbeat");
+  }
+
+  /** A nonce came over the channel. */
+  woken(nonce: string): void {
+    clearTimeout(this.#silenceTimer);
+    if (!this.listening.active) this.#tell("info", "realtime.listening", "listening for work over Realtime");
+    this.listening.wake(nonce);
+    this.nudge("heartbeat");
+  }
+
+  /** Takes no new work from here on. */
+  drain(): void {
+    this.#draining = true;
+    this.nudge("heartbeat");
+  }
+
+  /** Resolves when no result waits to be delivered, or the signal fires. */
+  async delivered(signal: AbortSignal): Promise<void> {
+    while (this.results.size > 0 && !signal.aborted) {
+      const settled = Promise.withResolvers<void>();
+      this.#settled.push(settled.resolve);
+      signal.addEventListener("abort", () => settled.resolve(), { once: true });
+      await settled.promise;
+    }
+  }
+
+  /** Ends the conversation; the call under way is not waited for. */
+  end(): void {
+    clearTimeout(this.#silenceTimer);
+    this.#ended.abort();
+    this.#wakeUp();
+  }
+
+  #next(): Step | null {
+    const now = performance.now();
+    if (this.#nudged.hello) return "hello";
+    if (this.results.size > 0) return "complete";
+    if (this.#nudged.heartbeat || now >= this.#heartbeatAt) return "heartbeat";
+    if (this.#draining) return null;
+    if (this.#nudged.claim || (now >= this.#pollAt && this.#want() > 0)) return "claim";
+    return null;
+  }
+
+  async #take(step: Step): Promise<void> {
+    switch (step) {
+      case "hello":
+        await this.hello();
+        return;
+      case "complete":
+        return await this.#complete();
+      case "heartbeat":
+        return await this.#heartbeat();
+      case "claim": {
+        this.#nudged.claim = false;
+        this.#start(await this.#options.rpc.claimJobs(this.#want()));
+        return this.#pollWithin();
+      }
+    }
+  }
+
+  async #complete(): Promise<void> {
+    const { rpc, runner, slots } = this.#options;
+    const batch = this.results.next();
+    // The results' own slots are free again by the time the next jobs are handed over.
+    const want = this.#draining ? 0 : Math.max(0, slots - runner.count - (this.results.size - batch.length));
+    try {
+      const { outcomes, jobs } = await rpc.completeJobs(batch, want);
+      this.results.drop(batch);
+      for (const { jobId, attempt, outcome } of outcomes) {
+        if (outcome !== "stale") continue;
+        const message = `job ${jobId} was not ours any more: its result was dropped`;
+        this.#tell("warn", "result.stale", message, { jobId, attempt });
+      }
+      this.#start(jobs);
+      this.#pollWithin();
+    } catch (error) {
+      const rejected = this.results.failed(batch, error);
+      if (rejected === null) throw error;
+      this.#tell("error", "result.rejected", rejected);
+    }
+  }
+
+  async #heartbeat(): Promise<void> {
+    const { rpc, metrics } = this.#options;
+    this.#nudged.heartbeat = false;
+    const { listening } = this;
+    const { nonce } = listening;
+    const answer = await rpc.heartbeat({
+      running: this.#held(),
+      want: this.#want(),
+      metrics: metrics(),
+      wakeNonce: nonce,
+      // A deaf worker still says so, for the control plane goes on testing whether it hears.
+      listening: listening.active || (listening.subscribed && listening.deaf),
+      draining: this.#draining,
+    });
+    this.#beatWithin(answer.nextSeconds * 1000, true);
+    if (answer.pollSeconds !== null) this.#pollMs = answer.pollSeconds * 1000;
+    // A verdict passed before the nonce that was heard meanwhile says nothing.
+    if (nonce === listening.nonce) {
+      if (answer.deaf && listening.active) {
+        this.#tell("warn", "realtime.deaf", "the channel is joined but silent: polling until it is heard again");
+        this.#options.onDeaf();
+      }
+      listening.judged(answer.deaf);
+    }
+    this.#pollWithin();
+    if (answer.resync) this.#nudged.hello = true;
+    this.#stop(answer.stop);
+    this.#start(answer.jobs);
+    const fresh = answer.commands.filter((command) => !this.#commands.includes(command));
+    this.#commands = answer.commands;
+    for (const command of fresh) this.#options.onCommand(command);
+  }
+
+  #stop(attempts: readonly StoppedAttempt[]): void {
+    if (attempts.length === 0) return;
+    this.results.drop(attempts);
+    this.#options.runner.stop(attempts);
+    // Their slots are free.
+    this.#nudged.claim = true;
+  }
+
+  #start(jobs: Parameters<Runner["start"]>[0]): void {
+    // A draining worker gets nothing new, so what is handed over then was its own before: it runs as well.
+    const started = this.#options.runner.start(jobs);
+    if (started > 0) this.#beatWithin(acknowledgeMs, false);
+  }
+
+  /** A channel just joined is taken at its word; one that stayed silent is not. */
+  #mayBePushed(): boolean {
+    return this.listening.active || (this.listening.subscribed && this.#silences === 0);
+  }
+
+  /** Every attempt the worker answers for: running, or ended with its result not delivered yet. */
+  #held(): AttemptRef[] {
+    const held = new Map<string, AttemptRef>();
+    for (const attempt of [...this.#options.runner.running(), ...this.results.waiting()]) {
+      held.set(attemptKey(attempt), attempt);
+    }
+    return [...held.values()];
+  }
+
+  #want(): number {
+    if (this.#draining) return 0;
+    return Math.max(0, this.#options.slots - this.#options.runner.count - this.results.size);
+  }
+
+  async #failed(step: Step, error: unknown): Promise<void> {
+    if (step !== "complete") this.#nudged[step] = true;
+    // The answer that was lost may have handed jobs over; a heartbeat without them has them handed over again.
+    this.#nudged.heartbeat = true;
+    this.#failures += 1;
+    const waitMs = retryDelay(
+      this.#failures,
+      this.#options.random === undefined ? {} : { random: this.#options.random },
+    );
+    const message = error instanceof Error ? error.message : String(error);
+    // Once is enough to say it, and now and then that it still is so.
+    if (this.#failures === 1 || this.#failures % 10 === 0) {
+      this.#tell("warn", "control_plane.unreachable", `${message}; trying again, handlers go on`, {
+        call: step,
+        failures: this.#failures,
+        ...(error instanceof MusterError ? { code: error.code } : {}),
+      });
+    }
+    await sleep(waitMs, this.#ended.signal);
+  }
+
+  #beatWithin(milliseconds: number, anew: boolean): void {
+    const at = performance.now() + milliseconds;
+    this.#heartbeatAt = anew ? at : Math.min(at, this.#heartbeatAt);
+  }
+
+  #pollWithin(): void {
+    this.#pollAt = this.listening.active ? Infinity : performance.now() + this.#pollMs;
+  }
+
+  #expectWake(): void {
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = setTimeout(() => {
+      if (!this.listening.subscribed || this.listening.active) return;
+      if (this.#silences === 0) {
+        this.#tell("warn", "realtime.silent", "the channel is joined but nothing is heard on it: polling");
+      }
+      this.#silences += 1;
+      this.#expectWake();
+      this.nudge("hello");
+    }, silenceMs[Math.min(this.#silences, silenceMs.length - 1)]);
+  }
+
+  async #rest(): Promise<void> {
+    const now = performance.now();
+    const pollAt = this.#draining || this.#want() === 0 ? Infinity : this.#pollAt;
+    const waitMs = Math.max(0, Math.min(this.#heartbeatAt, pollAt) - now);
+    this.#resting = new AbortController();
+    // A timer holds 31 bits of milliseconds.
+    await sleep(Math.min(waitMs, 2 ** 31 - 1), this.#resting.signal);
+  }
+
+  #wakeUp(): void {
+    this.#resting?.abort();
+  }
+
+  #tell(level: "info" | "warn" | "error", event: string, message: string, fields: Record<string, unknown> = {}): void {
+    this.#options.log({ level, event, message, fields });
+  }
+}

@@ -1,0 +1,226 @@
+import { z } from "zod";
+import { UnavailableError } from "../shared/errors.ts";
+import { errorFromAnswer } from "../shared/problem.ts";
+import { errorFromSql } from "../shared/sql-errors.ts";
+import type { Assignment, AttemptRef, AttemptResult, JobEvent, StoppedAttempt } from "./attempt.ts";
+import { exchange } from "./http.ts";
+
+// What the control plane answers, read leniently: fields of a later release are ignored.
+const assignment = z.object({
+  job_id: z.string(),
+  attempt: z.number(),
+  type: z.string(),
+  payload: z.unknown(),
+  correlation_id: z.string().nullish(),
+  attempt_timeout_seconds: z.number().nullish(),
+  max_attempts: z.number().nullish(),
+  requires: z.array(z.string()).nullish(),
+  inputs: z.array(z.string()).nullish(),
+  expires_at: z.string().nullish(),
+}).transform((row): Assignment => ({
+  jobId: row.job_id,
+  attempt: row.attempt,
+  type: row.type,
+  payload: row.payload,
+  correlationId: row.correlation_id ?? null,
+  attemptTimeoutSeconds: row.attempt_timeout_seconds ?? 3600,
+  maxAttempts: row.max_attempts ?? 1,
+  requires: row.requires ?? [],
+  inputs: row.inputs ?? [],
+  expiresAt: row.expires_at ?? null,
+}));
+const attemptRef = z.object({ job_id: z.string(), attempt: z.number() })
+  .transform((row): AttemptRef => ({ jobId: row.job_id, attempt: row.attempt }));
+const stopped = z.object({ job_id: z.string(), attempt: z.number(), reason: z.string().nullish() })
+  .transform((row): StoppedAttempt => ({ jobId: row.job_id, attempt: row.attempt, reason: row.reason ?? "stopped" }));
+
+/** A list that may be absent or null: then it is empty. */
+function listOf<T extends z.ZodType>(item: T) {
+  return z.array(item).nullish().transform((items) => items ?? []);
+}
+
+const helloAnswer = z.object({
+  name: z.string().nullish(),
+  status: z.string().nullish(),
+  slots: z.number().nullish(),
+  capabilities: listOf(z.string()),
+  heartbeat_seconds: z.number().default(5),
+  idle_heartbeat_seconds: z.number().default(30),
+  poll_seconds: z.number().default(1),
+  wake_nonce: z.string().nullish(),
+  stop: listOf(stopped),
+  jobs: listOf(assignment),
+}).transform((row) => ({
+  name: row.name ?? null,
+  slots: row.slots ?? null,
+  capabilities: row.capabilities,
+  heartbeatSeconds: row.heartbeat_seconds,
+  idleHeartbeatSeconds: row.idle_heartbeat_seconds,
+  pollSeconds: row.poll_seconds,
+  wakeNonce: row.wake_nonce ?? null,
+  stop: row.stop,
+  jobs: row.jobs,
+}));
+
+const heartbeatAnswer = z.object({
+  next_seconds: z.number(),
+  poll_seconds: z.number().nullish(),
+  deaf: z.boolean().nullish(),
+  resync: z.boolean().nullish(),
+  stop: listOf(stopped),
+  jobs: listOf(assignment),
+  commands: listOf(z.string()),
+}).transform((row) => ({
+  nextSeconds: row.next_seconds,
+  pollSeconds: row.poll_seconds ?? null,
+  deaf: row.deaf ?? false,
+  resync: row.resync ?? false,
+  stop: row.stop,
+  jobs: row.jobs,
+  commands: row.commands,
+}));
+
+const claimAnswer = z.object({ jobs: listOf(assignment) });
+const completeAnswer = z.object({
+  outcomes: listOf(
+    z.object({ job_id: z.string(), attempt: z.number(), outcome: z.string() })
+      .transform((row) => ({ jobId: row.job_id, attempt: row.attempt, outcome: row.outcome })),
+  ),
+  jobs: listOf(assignment),
+});
+const reportAnswer = z.object({ stale: listOf(attemptRef) });
+
+export type HelloAnswer = z.output<typeof helloAnswer>;
+export type HeartbeatAnswer = z.output<typeof heartbeatAnswer>;
+export type CompleteAnswer = z.output<typeof completeAnswer>;
+
+/** What the worker says of itself when it starts and when it must resynchronise. */
+export interface HelloRequest {
+  readonly capabilities: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly slots: number;
+  readonly version: string;
+  /** Whether it hears its Realtime channel; otherwise nothing is pushed and it polls. */
+  readonly listening: boolean;
+  /** New for every process. */
+  readonly sessionId: string;
+}
+
+export interface HeartbeatRequest {
+  /** Every attempt the worker holds; one it does not name goes back. */
+  readonly running: readonly AttemptRef[];
+  /** How many more jobs it would start now. */
+  readonly want: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** The last nonce heard on the channel. */
+  readonly wakeNonce: string | null;
+  readonly listening: boolean;
+  readonly draining: boolean;
+}
+
+/** The calls a worker makes to Postgres over the Data API. Every one throws a `MusterError` when it fails. */
+export interface WorkerRpc {
+  hello(worker: HelloRequest, running: readonly AttemptRef[]): Promise<HelloAnswer>;
+  heartbeat(request: HeartbeatRequest): Promise<HeartbeatAnswer>;
+  claimJobs(want: number): Promise<readonly Assignment[]>;
+  completeJobs(results: readonly AttemptResult[], want: number): Promise<CompleteAnswer>;
+  /** Answers the attempts whose events no longer count. */
+  reportEvents(events: readonly JobEvent[]): Promise<readonly AttemptRef[]>;
+  goodbye(reason: string): Promise<void>;
+}
+
+export interface RpcOptions {
+  readonly url: string;
+  /** The project's publishable key, for the gateway. */
+  readonly publishableKey: string;
+  /** The worker's token; `renew` asks for another than the one that was just refused. */
+  readonly token: (options?: { renew?: boolean }) => Promise<string>;
+  readonly fetch: typeof fetch;
+  readonly timeoutMs?: number;
+}
+
+/** Calls the SQL functions of schema `muster` as the worker. This file alone knows their snake_case names. */
+export function createRpc(options: RpcOptions): WorkerRpc {
+  const base = `${options.url}/rest/v1/rpc/`;
+
+  async function post(name: string, parameters: unknown, token: string) {
+    return await exchange(base + name, {
+      fetch: options.fetch,
+      method: "POST",
+      headers: {
+        apikey: options.publishableKey,
+        authorization: `Bearer ${token}`,
+        "content-profile": "muster",
+        accept: "application/json",
+      },
+      json: parameters,
+      timeoutMs: options.timeoutMs,
+    });
+  }
+
+  async function call<T extends z.ZodType>(name: string, parameters: unknown, schema: T): Promise<z.output<T>> {
+    let answer = await post(name, parameters, await options.token());
+    // A token may end early: the machine slept, or the signing key was changed.
+    if (answer.status === 401) answer = await post(name, parameters, await options.token({ renew: true }));
+    if (!answer.ok) {
+      throw typeof answer.body === "object" && answer.body !== null
+        ? errorFromSql(answer.body)
+        : errorFromAnswer(answer.status, answer.body);
+    }
+    const parsed = schema.safeParse(answer.body);
+    if (!parsed.success) {
+      throw new UnavailableError(`Cannot read the answer of ${name}: ${z.prettifyError(parsed.error)}`);
+    }
+    return parsed.data;
+  }
+
+  return {
+    hello: (worker, running) =>
+      call("hello", {
+        worker: {
+          capabilities: worker.capabilities,
+          labels: worker.labels,
+          slots: worker.slots,
+          version: worker.version,
+          listening: worker.listening,
+          session_id: worker.sessionId,
+        },
+        running: running.map(toRow),
+      }, helloAnswer),
+    heartbeat: (request) =>
+      call("heartbeat", {
+        running: request.running.map(toRow),
+        want: request.want,
+        metrics: request.metrics,
+        wake_nonce: request.wakeNonce,
+        listening: request.listening,
+        draining: request.draining,
+      }, heartbeatAnswer),
+    claimJobs: async (want) => (await call("claim_jobs", { want }, claimAnswer)).jobs,
+    completeJobs: (results, want) =>
+      call("complete_jobs", {
+        results: results.map((result) => ({
+          ...toRow(result),
+          status: result.status,
+          ...(result.status === "succeeded" ? { result: result.result ?? null } : { error: result.error }),
+        })),
+        want,
+      }, completeAnswer),
+    reportEvents: async (events) => {
+      const rows = events.map((event) => ({
+        ...toRow(event),
+        number: event.number,
+        kind: event.kind,
+        data: event.data ?? null,
+      }));
+      return (await call("report_events", { events: rows }, reportAnswer)).stale;
+    },
+    goodbye: async (reason) => {
+      await call("goodbye", { reason }, z.unknown());
+    },
+  };
+}
+
+function toRow({ jobId, attempt }: AttemptRef): { job_id: string; attempt: number } {
+  return { job_id: jobId, attempt };
+}

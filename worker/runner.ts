@@ -1,0 +1,222 @@
+import { limits } from "../shared/contracts/limits.ts";
+import {
+  type Assignment,
+  attemptKey,
+  type AttemptRef,
+  type AttemptResult,
+  type JobError,
+  type StoppedAttempt,
+} from "./attempt.ts";
+import type { Handler } from "./handler.ts";
+import type { JobContext } from "./job-context.ts";
+import { clampText, measureJson } from "./json-value.ts";
+import type { Log } from "./log.ts";
+
+export interface RunnerOptions {
+  readonly handlers: ReadonlyMap<string, Handler>;
+  readonly context: (assignment: Assignment, signal: AbortSignal) => JobContext;
+  /** Resolves once the attempt's events are stored: its result must not overtake them. */
+  readonly delivered: (attempt: AttemptRef) => Promise<void>;
+  /** Takes the result of an attempt that ended by itself. */
+  readonly onResult: (result: AttemptResult) => void;
+  /** Called when an attempt was let go of without a result. */
+  readonly onStopped?: (attempt: AttemptRef) => void;
+  readonly log: Log;
+}
+
+interface Running {
+  readonly assignment: Assignment;
+  readonly abort: AbortController;
+}
+
+/** So many ended attempts are remembered, in order not to run one again that is handed over twice. */
+const remembered = 2_000;
+
+/** Runs handlers, each attempt once. */
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #running = new Map<string, Running>();
+  readonly #ended = new Set<string>();
+  #idle = Promise.withResolvers<void>();
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#idle.resolve();
+  }
+
+  get count(): number {
+    return this.#running.size;
+  }
+
+  /** The attempts whose handlers run now. */
+  running(): AttemptRef[] {
+    return Array.from(this.#running.values(), ({ assignment: { jobId, attempt } }) => ({ jobId, attempt }));
+  }
+
+  /** Resolves when no handler runs. */
+  idle(): Promise<void> {
+    return this.#idle.promise;
+  }
+
+  /** Starts what is new among the assignments; answers how many that were. */
+  start(assignments: readonly Assignment[]): number {
+    let started = 0;
+    for (const assignment of assignments) {
+      const key = attemptKey(assignment);
+      if (this.#running.has(key) || this.#ended.has(key)) continue;
+      for (const { assignment: other } of this.#running.values()) {
+        if (other.jobId === assignment.jobId) this.#stopOne({ ...other, reason: "replaced" });
+      }
+      if (this.#running.size === 0) this.#idle = Promise.withResolvers<void>();
+      const running = { assignment, abort: new AbortController() };
+      this.#running.set(key, running);
+      started += 1;
+      void this.#run(running);
+    }
+    return started;
+  }
+
+  /** Lets go of attempts: their handlers are told to end, and whatever they return is dropped. */
+  stop(attempts: readonly StoppedAttempt[]): void {
+    for (const attempt of attempts) this.#stopOne(attempt);
+  }
+
+  stopAll(reason: string): void {
+    this.stop(this.running().map((attempt) => ({ ...attempt, reason })));
+  }
+
+  #stopOne(attempt: StoppedAttempt): void {
+    const key = attemptKey(attempt);
+    const running = this.#running.get(key);
+    if (running === undefined) return;
+    // The slot is free at once: the control plane counts it so, and a handler may take its time to notice.
+    this.#remove(key);
+    running.abort.abort(new Error(`The attempt was stopped: ${attempt.reason}`));
+    this.#options.onStopped?.(attempt);
+    this.#tell("warn", "job.stopped", running.assignment, `stopped: ${attempt.reason}`, { reason: attempt.reason });
+  }
+
+  async #run({ assignment, abort }: Running): Promise<void> {
+    const { jobId, attempt } = assignment;
+    const key = attemptKey(assignment);
+    const startedAt = performance.now();
+    this.#tell("info", "job.started", assignment, `started (attempt ${attempt} of ${assignment.maxAttempts})`);
+    const outcome = await this.#outcome(assignment, abort);
+    // A result of an attempt that was let go of meanwhile is nobody's.
+    if (!this.#running.has(key)) return;
+    const milliseconds = Math.round(performance.now() - startedAt);
+    await this.#options.delivered(assignment);
+    if (!this.#running.has(key)) return;
+    this.#remove(key);
+    this.#remember(key);
+    if (outcome.status === "succeeded") {
+      this.#tell("info", "job.succeeded", assignment, `succeeded in ${milliseconds} ms`, { milliseconds });
+    } else {
+      const { error } = outcome;
+      this.#tell("warn", "job.failed", assignment, `failed in ${milliseconds} ms: ${error.message}`, {
+        milliseconds,
+        ...(error.code === undefined ? {} : { code: error.code }),
+        retryable: error.retryable !== false,
+      });
+    }
+    this.#options.onResult({ jobId, attempt, ...outcome });
+  }
+
+  async #outcome(assignment: Assignment, abort: AbortController): Promise<Outcome> {
+    const handler = this.#options.handlers.get(assignment.type);
+    if (handler === undefined) {
+      return failed({
+        code: "no_handler",
+        message: `Cannot run ${assignment.type}: this worker has no handler for it`,
+        retryable: false,
+      });
+    }
+    const seconds = assignment.attemptTimeoutSeconds;
+    const timedOut = Promise.withResolvers<Outcome>();
+    // A timer holds 31 bits of milliseconds, which is more than three weeks.
+    const timer = setTimeout(() => {
+      abort.abort(new Error(`The attempt took longer than ${seconds} s`));
+      timedOut.resolve(failed({ code: "attempt_timeout", message: `The attempt took longer than ${seconds} s` }));
+    }, Math.min(seconds * 1000, 2 ** 31 - 1));
+    try {
+      const context = this.#options.context(assignment, abort.signal);
+      return await Promise.race([call(handler, context), timedOut.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #remove(key: string): void {
+    this.#running.delete(key);
+    if (this.#running.size === 0) this.#idle.resolve();
+  }
+
+  #remember(key: string): void {
+    this.#ended.add(key);
+    if (this.#ended.size <= remembered) return;
+    for (const oldest of this.#ended) {
+      this.#ended.delete(oldest);
+      break;
+    }
+  }
+
+  #tell(
+    level: "info" | "warn",
+    event: string,
+    { jobId, attempt, type }: Assignment,
+    message: string,
+    fields: Record<string, unknown> = {},
+  ): void {
+    this.#options.log({
+      level,
+      event,
+      message: `${type} ${jobId} ${message}`,
+      fields: { jobId, attempt, type, ...fields },
+    });
+  }
+}
+
+type Outcome =
+  | { readonly status: "succeeded"; readonly result: unknown }
+  | { readonly status: "failed"; readonly error: JobError };
+
+function failed(error: JobError): Outcome {
+  return { status: "failed", error };
+}
+
+async function call(handler: Handler, context: JobContext): Promise<Outcome> {
+  let result: unknown;
+  try {
+    result = (await handler(context)) ?? null;
+  } catch (error) {
+    return failed(toJobError(error));
+  }
+  const measured = measureJson(result);
+  if ("problem" in measured) {
+    return failed({ code: "bad_result", message: `Cannot store the result: ${measured.problem}`, retryable: false });
+  }
+  if (measured.bytes > limits.payloadBytes) {
+    return failed({
+      code: "result_too_large",
+      message: `Cannot store the result: it has ${measured.bytes} bytes of JSON text, and a result has at most ` +
+        `${limits.payloadBytes}; larger data travels as an artifact`,
+      retryable: false,
+    });
+  }
+  return { status: "succeeded", result };
+}
+
+/** What a thrown value says, as far as it can be stored. A job is tried again unless the error says otherwise. */
+function toJobError(error: unknown): JobError {
+  const fields = typeof error === "object" && error !== null ? error as Record<string, unknown> : {};
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  const { code, retryable, details } = fields;
+  const measured = details === undefined ? undefined : measureJson(details);
+  const keepDetails = measured !== undefined && "bytes" in measured && measured.bytes <= limits.eventDataBytes;
+  return {
+    message: clampText(text, limits.errorMessageBytes) || "The handler failed without a message",
+    ...(typeof code === "string" && code !== "" ? { code: clampText(code, 100) } : {}),
+    ...(retryable === false ? { retryable: false } : {}),
+    ...(keepDetails ? { details } : {}),
+  };
+}

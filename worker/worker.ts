@@ -1,0 +1,472 @@
+import { limits } from "../shared/contracts/limits.ts";
+import type { EnrollAnswer } from "../shared/contracts/enroll.ts";
+import type { Presence } from "../shared/contracts/messages.ts";
+import {
+  InvalidRequestError,
+  MusterError,
+  SlotsExceededError,
+  UnauthenticatedError,
+  UnavailableError,
+} from "../shared/errors.ts";
+import { Artifacts } from "./artifacts.ts";
+import type { AnyHandlerDefinition, Handler } from "./handler.ts";
+import { Identity, type IdentityStore, memoryIdentityStore } from "./identity.ts";
+import { createJobContext } from "./job-context.ts";
+import { Link } from "./link.ts";
+import type { Log } from "./log.ts";
+import { Loop } from "./loop.ts";
+import { Outbox } from "./outbox.ts";
+import { retryDelay } from "./retry-delay.ts";
+import { createRpc, type WorkerRpc } from "./rpc.ts";
+import { Runner } from "./runner.ts";
+import { runtime } from "./runtime/current.ts";
+import { Session } from "./session.ts";
+import { sleep } from "./sleep.ts";
+import { version } from "./version.ts";
+import { within } from "./within.ts";
+
+export interface WorkerOptions {
+  /** The project, such as `https://xyz.supabase.co`. */
+  readonly url: string;
+  /** Needed the first time only: afterwards the identity suffices. */
+  readonly enrollmentToken?: string | undefined;
+  /** Where the identity is kept. Default in memory: then every start needs the token, and is another worker. */
+  readonly identity?: IdentityStore | undefined;
+  /** The project's publishable key. Default what the enrollment tells. */
+  readonly publishableKey?: string | undefined;
+  /** Shown to people. Default the host's name. */
+  readonly name?: string | undefined;
+  readonly capabilities?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  /** How many jobs it runs at a time, 1 to 256. Default 1. */
+  readonly slots?: number;
+  /** False polls only. Default true. */
+  readonly realtime?: boolean;
+  /** How long a drain lets handlers finish. Default 30. */
+  readonly drainSeconds?: number;
+  readonly log?: Log;
+  readonly fetch?: typeof fetch;
+  readonly random?: () => number;
+}
+
+/** How many times a worker that never enrolled tries to reach the project. */
+const firstTries = 3;
+
+/**
+ * Runs jobs on this machine:
+ *
+ *     await using worker = new Worker({ url, enrollmentToken, capabilities: ["compute/basic"] });
+ *     worker.handle("calc.add", ({ payload }) => …);
+ *     await worker.start();
+ *     await worker.closed;
+ */
+export class Worker {
+  /**
+   * Resolves when the worker has ended, by `drain()`, `stop()` or an order; rejects when it cannot go on, for example
+   * because it was revoked.
+   */
+  readonly closed: Promise<void>;
+
+  readonly #options: WorkerOptions;
+  readonly #url: string;
+  readonly #slots: number;
+  readonly #handlers = new Map<string, Handler>();
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #stopping = new AbortController();
+  readonly #sessionId = crypto.randomUUID();
+  readonly #startedAt = performance.now();
+  readonly #log: Log;
+  readonly #fetch: typeof fetch;
+  #parts: Parts | undefined;
+  #started = false;
+  #ending: Promise<void> | undefined;
+  #succeeded = 0;
+  #failed = 0;
+  #presence = "";
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#url = checkedUrl(options.url);
+    this.#slots = checkedSlots(options.slots ?? 1);
+    if ((options.capabilities?.length ?? 0) > limits.capabilities) {
+      throw new InvalidRequestError(
+        `Cannot start a worker with ${options.capabilities?.length} capabilities: at most ${limits.capabilities}`,
+      );
+    }
+    this.#log = options.log ?? (() => {});
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+    this.closed = this.#closed.promise;
+    // Nobody has to look at it: a failure is also told in the log.
+    this.closed.catch(() => {});
+  }
+
+  /** The worker's id, once it has enrolled. */
+  get id(): string | undefined {
+    return this.#parts?.workerId;
+  }
+
+  /** How many handlers run now. */
+  get runningCount(): number {
+    return this.#parts?.runner.count ?? 0;
+  }
+
+  /** Names the handler of a type of job. */
+  handle(type: string, handler: Handler): this;
+  handle(definition: AnyHandlerDefinition): this;
+  handle(typeOrDefinition: string | AnyHandlerDefinition, handler?: Handler): this {
+    if (typeof typeOrDefinition === "string") this.#handlers.set(typeOrDefinition, handler as Handler);
+    else this.#handlers.set(typeOrDefinition.type, typeOrDefinition.handle);
+    return this;
+  }
+
+  /**
+   * Enrolls or loads its identity, introduces itself and begins to take jobs. A worker that has enrolled before waits
+   * for a project it cannot reach; a new one gives up after a few tries.
+   */
+  async start(): Promise<void> {
+    if (this.#started) throw new InvalidRequestError("Cannot start the worker: it was started before");
+    this.#started = true;
+    try {
+      await this.#begin();
+    } catch (error) {
+      this.#parts?.session.close();
+      this.#closed.reject(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Takes no more jobs, lets the running ones finish for `seconds`, hands the rest back and says goodbye. Resolves
+   * when that is done; a second call joins the first.
+   */
+  drain(reason = "drained", seconds: number = this.#options.drainSeconds ?? 30): Promise<void> {
+    this.#ending ??= this.#end(reason, seconds);
+    return this.#ending;
+  }
+
+  /** Aborts what runs, hands it back at once and says goodbye. Also cuts a drain short. */
+  stop(reason = "stopped"): Promise<void> {
+    this.#stopping.abort(new Error(`The worker was ${reason}`));
+    return this.drain(reason, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #begin(): Promise<void> {
+    const { identity: store = memoryIdentityStore(), publishableKey } = this.#options;
+    const identity = await Identity.open(store, this.#url);
+    const headers = (): Record<string, string> => {
+      const key = publishableKey ?? identity.publishableKey;
+      return key === null ? {} : { apikey: key };
+    };
+    const session = new Session({
+      url: this.#url,
+      identity,
+      fetch: this.#fetch,
+      log: this.#log,
+      headers,
+      onToken: (token) => this.#parts?.link?.setToken(token),
+    });
+    const token = await this.#connect(identity, session);
+    const { workerId, tenantId } = identity;
+    if (workerId === null || tenantId === null) throw new UnauthenticatedError("Cannot start: the worker has no id");
+    const key = publishableKey ?? identity.publishableKey ?? "";
+    const rpc = createRpc({
+      url: this.#url,
+      publishableKey: key,
+      token: (options) => session.token(options),
+      fetch: this.#fetch,
+    });
+    const parts = this.#assemble(rpc, session, workerId, headers);
+    this.#parts = parts;
+    await this.#hello(parts);
+    this.#run(parts);
+    if (this.#options.realtime === false) return;
+    if (globalThis.WebSocket === undefined) {
+      this.#tell("warn", "realtime.unavailable", "this runtime has no WebSocket: polling instead of listening");
+      return;
+    }
+    const { loop } = parts;
+    parts.link = new Link({
+      url: this.#url,
+      publishableKey: key,
+      workerId,
+      tenantId,
+      token,
+      log: this.#log,
+      onOpen: () => loop.channelOpened(),
+      onClosed: () => loop.channelClosed(),
+      onNudge: (about) => loop.nudge(about === "jobs" ? "claim" : "heartbeat"),
+      onWake: (nonce) => loop.woken(nonce),
+    });
+    parts.link.open();
+    this.#showPresence(parts);
+  }
+
+  /** A first token, by the kept identity or by the enrollment token. */
+  async #connect(identity: Identity, session: Session): Promise<string> {
+    const { enrollmentToken } = this.#options;
+    const known = identity.workerId !== null;
+    if (!known && enrollmentToken === undefined) {
+      throw new UnauthenticatedError(
+        "Cannot start: this machine has not enrolled yet, and no enrollment token was given",
+        {
+          advice: "Give an enrollment token with --token or MUSTER_TOKEN; it is needed the first time only",
+        },
+      );
+    }
+    for (let failures = 1;; failures += 1) {
+      try {
+        if (known) return await this.#resume(session);
+        return await this.#enroll(session);
+      } catch (error) {
+        if (!(error instanceof MusterError) || !error.retryable || (!known && failures >= firstTries)) throw error;
+        const waitMs = retryDelay(failures, { baseMs: 500 });
+        this.#tell("warn", "project.unreachable", `${error.message}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
+        await sleep(waitMs, this.#stopping.signal);
+        this.#stopping.signal.throwIfAborted();
+      }
+    }
+  }
+
+  async #resume(session: Session): Promise<string> {
+    try {
+      const token = await session.refresh();
+      this.#tell("info", "worker.resumed", "using the identity this machine enrolled with");
+      return token;
+    } catch (error) {
+      const unknown = error instanceof MusterError &&
+        ["not_found", "unauthenticated", "proof_invalid"].includes(error.code);
+      if (!unknown || this.#options.enrollmentToken === undefined) throw error;
+      this.#tell("warn", "worker.unknown", "the project does not know this identity any more: enrolling anew");
+      return await this.#enroll(session);
+    }
+  }
+
+  async #enroll(session: Session): Promise<string> {
+    const { enrollmentToken = "", name, capabilities = [], labels = {} } = this.#options;
+    const answer = await session.enroll({
+      token: enrollmentToken,
+      name: name ?? runtime.hostName(),
+      capabilities,
+      labels,
+      slots: this.#slots,
+      version,
+    });
+    this.#tell("info", "worker.enrolled", `enrolled as "${answer.name}" (worker ${answer.workerId})`, {
+      workerId: answer.workerId,
+      tenantId: answer.tenantId,
+    });
+    this.#tellRefused(answer, capabilities);
+    return answer.accessToken;
+  }
+
+  #tellRefused(answer: EnrollAnswer, claimed: readonly string[]): void {
+    const refused = claimed.filter((capability) => !answer.capabilities.includes(capability));
+    if (refused.length === 0) return;
+    const message = `the enrollment token does not allow the capabilities ${refused.join(", ")}`;
+    this.#tell("warn", "worker.capabilities_refused", message, { refused });
+  }
+
+  #assemble(
+    rpc: WorkerRpc,
+    session: Session,
+    workerId: string,
+    headers: () => Readonly<Record<string, string>>,
+  ): Parts {
+    const { name, capabilities = [], labels = {}, random } = this.#options;
+    const jitter = random === undefined ? {} : { random };
+    const artifacts = new Artifacts({
+      url: this.#url,
+      headers: async () => ({ ...headers(), authorization: `Bearer ${await session.token()}` }),
+      fetch: this.#fetch,
+      ...jitter,
+    });
+    const outbox = new Outbox({
+      report: (events) => rpc.reportEvents(events),
+      onStale: () => loop.nudge("heartbeat"),
+      onDropped: (count, error) => {
+        const why = error instanceof Error ? error.message : String(error);
+        this.#tell("error", "events.refused", `${count} events were refused and are lost: ${why}`);
+      },
+      ...jitter,
+    });
+    const runner = new Runner({
+      handlers: this.#handlers,
+      context: (assignment, signal) => createJobContext(assignment, signal, { outbox, artifacts }),
+      delivered: (attempt) => outbox.delivered(attempt),
+      onResult: (result) => {
+        if (result.status === "succeeded") this.#succeeded += 1;
+        else this.#failed += 1;
+        loop.complete(result);
+      },
+      onStopped: (attempt) => outbox.forget(attempt),
+      log: this.#log,
+    });
+    const loop: Loop = new Loop({
+      rpc,
+      runner,
+      slots: this.#slots,
+      hello: () => ({ capabilities, labels, slots: this.#slots, version, sessionId: this.#sessionId }),
+      metrics: () => this.#metrics(),
+      log: this.#log,
+      onCommand: (command) => this.#obey(command),
+      onDeaf: () => this.#parts?.link?.rejoin(),
+      onChange: () => this.#parts !== undefined && this.#showPresence(this.#parts),
+      ...jitter,
+    });
+    return { rpc, session, workerId, name: name ?? runtime.hostName(), outbox, runner, loop, link: undefined };
+  }
+
+  async #hello({ loop, rpc }: Parts): Promise<void> {
+    for (let failures = 1;; failures += 1) {
+      try {
+        const answer = await loop.hello();
+        const what = answer.capabilities.length === 0 ? "no capabilities" : answer.capabilities.join(", ");
+        const slots = this.#slots === 1 ? "1 slot" : `${this.#slots} slots`;
+        this.#tell("info", "worker.online", `online with ${slots}: ${what}`, { slots: this.#slots });
+        return;
+      } catch (error) {
+        // An earlier run held more jobs than there are slots now: nothing runs here, so they go back.
+        if (error instanceof SlotsExceededError && failures === 1) {
+          await rpc.goodbye("restarted with fewer slots");
+          continue;
+        }
+        if (!(error instanceof MusterError) || !error.retryable) throw error;
+        const waitMs = retryDelay(failures, { baseMs: 500 });
+        this.#tell("warn", "project.unreachable", `${error.message}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
+        await sleep(waitMs, this.#stopping.signal);
+        this.#stopping.signal.throwIfAborted();
+      }
+    }
+  }
+
+  #run(parts: Parts): void {
+    parts.done = parts.loop.run().catch(async (error: unknown) => {
+      this.#tell("error", "worker.failed", error instanceof Error ? error.message : String(error), {
+        ...(error instanceof MusterError ? { code: error.code } : {}),
+      });
+      parts.runner.stopAll("the worker cannot go on");
+      await this.#release(parts);
+      this.#closed.reject(error);
+    });
+  }
+
+  async #end(reason: string, seconds: number): Promise<void> {
+    const parts = this.#parts;
+    if (parts === undefined) {
+      this.#stopping.abort(new Error(`The worker was ${reason}`));
+      return this.#closed.resolve();
+    }
+    const { loop, runner, rpc } = parts;
+    if (!this.#stopping.signal.aborted) {
+      const running = runner.count;
+      const wait = running === 0 ? "nothing runs" : `waiting up to ${seconds} s for ${running} running`;
+      this.#tell("info", "worker.draining", `draining: ${wait}`, { running });
+      loop.drain();
+      this.#showPresence(parts);
+      await Promise.race([within(seconds * 1000, runner.idle()), aborted(this.#stopping.signal)]);
+      if (!this.#stopping.signal.aborted) {
+        await loop.delivered(AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(5_000)]));
+      }
+    }
+    const left = runner.count;
+    runner.stopAll("the worker is stopping");
+    loop.end();
+    // The call under way may still hand jobs over; goodbye comes after it, so that they go back as well.
+    await within(3_000, parts.done);
+    const released = left > 0 ? `, ${left} handed back` : "";
+    try {
+      const said = await within(5_000, rpc.goodbye(reason).then(() => true));
+      if (said !== true) throw new UnavailableError("no answer in time");
+      this.#tell("info", "worker.offline", `offline${released}`, { reason, released: left });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#tell(
+        "warn",
+        "worker.offline",
+        `offline, but could not say goodbye (${why}): its jobs go back by themselves`,
+      );
+    }
+    await this.#release(parts);
+    this.#closed.resolve();
+  }
+
+  async #release({ loop, outbox, session, link }: Parts): Promise<void> {
+    loop.end();
+    outbox.close();
+    session.close();
+    await within(1_000, link?.close());
+  }
+
+  #obey(command: string): void {
+    if (command === "drain") return this.#tell("info", "worker.paused", "an operator asked for a drain: no new jobs");
+    if (command !== "stop" && command !== "restart") return;
+    this.#tell("info", `worker.${command}`, `an operator asked for a ${command}`);
+    void this.drain(command);
+  }
+
+  #showPresence({ link, loop, runner, name }: Parts): void {
+    if (link === undefined) return;
+    const currentJobs = runner.running().map(({ jobId }) => jobId);
+    const status = loop.draining ? "draining" : currentJobs.length > 0 ? "busy" : "idle";
+    const presence: Presence = { name, capabilities: [...this.#options.capabilities ?? []], status, currentJobs };
+    const text = JSON.stringify(presence);
+    if (text === this.#presence) return;
+    this.#presence = text;
+    link.present(presence);
+  }
+
+  #metrics(): Record<string, number> {
+    const memoryMb = runtime.memoryMb();
+    return {
+      running: this.#parts?.runner.count ?? 0,
+      succeeded: this.#succeeded,
+      failed: this.#failed,
+      uptimeSeconds: Math.round((performance.now() - this.#startedAt) / 1000),
+      ...(memoryMb === null ? {} : { memoryMb }),
+    };
+  }
+
+  #tell(level: "info" | "warn" | "error", event: string, message: string, fields: Record<string, unknown> = {}): void {
+    this.#log({ level, event, message, fields });
+  }
+}
+
+/** What a started worker consists of. */
+interface Parts {
+  readonly rpc: WorkerRpc;
+  readonly session: Session;
+  readonly workerId: string;
+  readonly name: string;
+  readonly outbox: Outbox;
+  readonly runner: Runner;
+  readonly loop: Loop;
+  link: Link | undefined;
+  done?: Promise<void>;
+}
+
+function checkedUrl(url: string): string {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new InvalidRequestError(`Cannot use the URL "${url}": it must be like https://xyz.supabase.co`, {
+      advice: "Give the project's URL with --url or MUSTER_URL",
+    });
+  }
+  return url.replace(/\/+$/, "");
+}
+
+function checkedSlots(slots: number): number {
+  if (Number.isInteger(slots) && slots >= 1 && slots <= limits.slots) return slots;
+  throw new InvalidRequestError(`Cannot start a worker with ${slots} slots: it must be 1 to ${limits.slots}`, {
+    advice: "Give the number of jobs to run at a time with --slots",
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
