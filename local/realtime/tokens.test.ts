@@ -22,7 +22,11 @@ Deno.test("a refused token names its reason", async () => {
   const cases: [string, string, string][] = [
     ["", "MalformedJWT", "The token provided is not a valid JWT"],
     ["a.b.c", "MalformedJWT", "The token provided is not a valid JWT"],
-    [await sign({ role: "anon", exp: 1_000_001 }, "x".repeat(32)), "JwtSignatureError", "Failed to validate JWT signature"],
+    [
+      await sign({ role: "anon", exp: 1_000_001 }, "x".repeat(32)),
+      "JwtSignatureError",
+      "Failed to validate JWT signature",
+    ],
     [await sign({ role: "anon", exp: 999_990 }), "InvalidJWTToken", "Token has expired 10 seconds ago"],
     [await sign({ role: "anon", exp: 1_000_000 }), "InvalidJWTToken", "Token has expired 0 seconds ago"],
     [await sign({ role: "anon" }), "InvalidJWTToken", missing],
@@ -36,6 +40,8 @@ Deno.test("a public key verifies tokens that name it, and the secret all others"
   const jwks = { keys: [{ ...await exportJWK(publicKey), kid: "k1", alg: "ES256" }] };
   const verifyBoth = tokenVerifier({ jwtSecret, jwks, now });
   const claims = { role: "anon", exp: 1_000_001 };
-  assert.ok(await verifyBoth(await new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: "k1" }).sign(privateKey)));
+  assert.ok(
+    await verifyBoth(await new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: "k1" }).sign(privateKey)),
+  );
   assert.ok(await verifyBoth(await sign(claims)));
 });

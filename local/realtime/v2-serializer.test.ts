@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
 import { toBytes } from "./frames.ts";
+import { golden } from "./golden.ts";
 import { v2Serializer } from "./v2-serializer.ts";
-
-/** Bytes from hexadecimal pairs and quoted text, as protocol descriptions write them. */
-function golden(text: string): Uint8Array<ArrayBuffer> {
-  const parts = text.match(/'[^']*'|[0-9a-f]{2}/g) ?? [];
-  return new Uint8Array(parts.flatMap((part) => part[0] === "'" ? [...toBytes(part.slice(1, -1))] : parseInt(part, 16)));
-}
 
 Deno.test("V2 reads an array of five, ignoring what follows", () => {
   assert.deepEqual(
@@ -21,7 +16,14 @@ Deno.test("V2 reads an array of five, ignoring what follows", () => {
 Deno.test("V2 writes replies as arrays", () => {
   const payload = { status: "ok", response: {} };
   assert.equal(
-    v2Serializer.encode({ kind: "message", joinRef: "1", ref: "1", topic: "realtime:room", event: "phx_reply", payload }),
+    v2Serializer.encode({
+      kind: "message",
+      joinRef: "1",
+      ref: "1",
+      topic: "realtime:room",
+      event: "phx_reply",
+      payload,
+    }),
     '["1","1","realtime:room","phx_reply",{"status":"ok","response":{}}]',
   );
 });

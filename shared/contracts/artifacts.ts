@@ -39,6 +39,7 @@ export const Artifact = z.object({
   sizeBytes: z.number().int(),
   sha256: z.string(),
   status: z.enum(artifactStatuses).describe("Only a ready artifact's bytes were verified"),
+  error: z.string().nullable().describe("Why it was rejected"),
   createdAt: Instant,
   finishedAt: Instant.nullable(),
 }).meta({ id: "Artifact" });

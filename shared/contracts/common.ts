@@ -21,13 +21,20 @@ export const Capability: z.ZodType<string> = z.string().min(1).max(limits.capabi
 export const Capabilities: z.ZodType<string[]> = z.array(Capability).max(limits.capabilities)
   .describe("Capabilities that the worker has");
 
-export const Labels: z.ZodType<Record<string, string>> = z
+const LabelRecord = z
   .record(
     text(limits.labelKeyLength).regex(/^[a-zA-Z0-9]/, "Must start with a letter or digit"),
     z.string().max(limits.labelValueLength).refine(isStorableText, "Must not contain NUL or lone surrogates"),
   )
-  .refine((labels) => Object.keys(labels).length <= limits.labels, `Must not have more than ${limits.labels} labels`)
-  .meta({ description: "Name and value pairs", example: { site: "lab" } });
+  .refine((labels) => Object.keys(labels).length <= limits.labels, `Must not have more than ${limits.labels} labels`);
+
+export const Labels: z.ZodType<Record<string, string>> = z.preprocess((value, context) => {
+  // A record drops this key without a word.
+  if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
+    context.addIssue({ code: "custom", message: "Must not have the key __proto__", input: value });
+  }
+  return value;
+}, LabelRecord).meta({ description: "Name and value pairs", example: { site: "lab" } });
 
 export const Key: z.ZodType<string> = text(limits.keyLength);
 

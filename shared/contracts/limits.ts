@@ -16,7 +16,7 @@ export const limits = {
   requires: 20,
   inputs: 100,
   slots: 256,
-  nameLength: 200,
+  nameLength: 100,
   typeLength: 200,
   keyLength: 255,
   reasonLength: 1_000,

@@ -21,6 +21,7 @@ export const Worker = z.object({
   labels: z.record(z.string(), z.string()),
   slots: z.number().int().describe("How many jobs it runs at a time"),
   heldCount: z.number().int().describe("How many jobs it holds now"),
+  listening: z.boolean().describe("It says that its channel is joined"),
   deaf: z.boolean().describe("It beats but does not hear its channel, and is served by polling"),
   lastSeenAt: Instant.nullable(),
   drainRequestedAt: Instant.nullable(),

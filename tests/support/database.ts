@@ -122,10 +122,12 @@ export class TestDatabase implements AsyncDisposable {
       signature = row.signature as string;
       this.#signatures.set(name, signature);
     }
-    const types = new Map(signature.split(", ").map((parameter) => {
-      const [parameterName, ...type] = parameter.split(" ");
-      return [parameterName!, type.join(" ")];
-    }));
+    const types = new Map(
+      signature.split(", ").map((parameter) => {
+        const [parameterName, ...type] = parameter.split(" ");
+        return [parameterName!, type.join(" ")];
+      }),
+    );
     return args.map((arg) => {
       const type = types.get(arg);
       if (!type) throw new Error(`Cannot call muster.${name}(): it has no parameter "${arg}", only ${signature}`);

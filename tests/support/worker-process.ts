@@ -27,8 +27,8 @@ export interface WorkerLine {
 /** How long a test waits for what should take milliseconds, on the slowest machine. */
 const patienceMs = 30_000;
 
-/** Handlers that only tests need. */
-export const testHandlers: string = join(import.meta.dirname ?? "", "handlers");
+/** Handlers that only tests need: test.sleep, test.flaky, test.talk, test.huge. */
+export const testHandlers: string = join(import.meta.dirname ?? "", "../e2e/handlers");
 
 /** The worker script as a process of its own, as a user starts it. */
 export class WorkerProcess {
@@ -123,7 +123,7 @@ export class WorkerProcess {
     for await (const text of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
       const parts = (rest + text).split("\n");
       rest = parts.pop() ?? "";
-      for (const line of parts) if (line !== "") this.lines.push(JSON.parse(line));
+      for (const line of parts) if (line !== "") this.lines.push(toLine(line));
       for (const look of this.#waiting) look();
     }
   }
@@ -135,6 +135,11 @@ export class WorkerProcess {
   #story(): string {
     return [...this.lines.map(({ event, message }) => `${event} ${message}`), this.#stderr].join("\n  ");
   }
+}
+
+/** With `--log-format text` a line is only a message. */
+function toLine(line: string): WorkerLine {
+  return line.startsWith("{") ? JSON.parse(line) : { event: "text", level: "info", message: line };
 }
 
 /** Starts the worker script and waits until it takes jobs. */

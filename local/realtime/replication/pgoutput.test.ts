@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
-import { toBytes, toText } from "../frames.ts";
+import { toText } from "../frames.ts";
+import { golden } from "../golden.ts";
 import { PgoutputDecoder } from "./pgoutput.ts";
 import { standbyStatus } from "./wal-stream.ts";
-
-/** Bytes from hexadecimal pairs and quoted text. */
-function golden(text: string): Uint8Array<ArrayBuffer> {
-  const parts = text.match(/'[^']*'|[0-9a-f]{2}/g) ?? [];
-  return new Uint8Array(parts.flatMap((part) => part[0] === "'" ? [...toBytes(part.slice(1, -1))] : parseInt(part, 16)));
-}
 
 const relation = golden(`
   'R' 00 00 40 01 'realtime' 00 'messages_2026_01_01' 00 'd' 00 03
@@ -42,6 +37,8 @@ Deno.test("an insert of an unknown relation is an error, as the stream is then u
 
 Deno.test("the standby status confirms one position as written, flushed and applied", () => {
   const status = standbyStatus(0x0102030405060708n, Date.UTC(2000, 0, 1) + 1);
-  const expected = golden("'r' 01 02 03 04 05 06 07 08 01 02 03 04 05 06 07 08 01 02 03 04 05 06 07 08 00 00 00 00 00 00 03 e8 00");
+  const expected = golden(
+    "'r' 01 02 03 04 05 06 07 08 01 02 03 04 05 06 07 08 01 02 03 04 05 06 07 08 00 00 00 00 00 00 03 e8 00",
+  );
   assert.deepEqual(new Uint8Array(status), expected);
 });

@@ -98,7 +98,9 @@ export class ReplicationLink {
     try {
       const slot = `${slotPrefix}_${crypto.randomUUID().slice(0, 8)}`;
       // Replication commands, unlike SQL, know only upper case.
-      const [created] = await sql.unsafe(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`);
+      const [created] = await sql.unsafe(
+        `CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
+      );
       const stream = await sql.unsafe(
         `START_REPLICATION SLOT ${slot} LOGICAL ${created?.consistent_point} ` +
           `(proto_version '1', publication_names '${publication}')`,

@@ -1,0 +1,78 @@
+import { SignJWT } from "jose";
+import postgres, { type Sql } from "postgres";
+
+export interface Stack {
+  url: string;
+  publishableKey: string;
+  secretKey: string;
+  jwtSecret: string;
+  dbUrl: string;
+}
+
+/** The stack under test: any Supabase project, named by the environment. */
+export const stack: Stack = {
+  url: required("SUPABASE_URL"),
+  publishableKey: required("SUPABASE_PUBLISHABLE_KEY"),
+  secretKey: required("SUPABASE_SECRET_KEY"),
+  jwtSecret: required("SUPABASE_JWT_SECRET"),
+  dbUrl: required("SUPABASE_DB_URL"),
+};
+
+function required(name: string): string {
+  const value = Deno.env.get(name);
+  if (!value) throw new Error(`Cannot run the Realtime tests: ${name} is not set`);
+  return value;
+}
+
+export interface TokenOptions {
+  role?: string;
+  sub?: string;
+  expiresInSeconds?: number;
+  secret?: string;
+  claims?: Record<string, unknown>;
+}
+
+export function signToken(options: TokenOptions = {}): Promise<string> {
+  const { role = "authenticated", sub = crypto.randomUUID(), expiresInSeconds = 600, secret = stack.jwtSecret } =
+    options;
+  return new SignJWT({ role, sub, ...options.claims })
+    .setProtectedHeader({ alg: "HS256" })
+    .setExpirationTime(Math.floor(Date.now() / 1000) + expiresInSeconds)
+    .sign(new TextEncoder().encode(secret));
+}
+
+/** A topic that no other test uses. */
+export function newTopic(): string {
+  return `conformance:${crypto.randomUUID()}`;
+}
+
+/** A connection as the role that applications migrate with. */
+export function connectDatabase(): { sql: Sql } & AsyncDisposable {
+  const sql = postgres(stack.dbUrl, { max: 2, onnotice: () => {} });
+  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
+}
+
+/** Lets `authenticated` do what is named in the topic, until disposed. */
+export async function grantTopic(
+  sql: Sql,
+  topic: string,
+  allowed: { read?: string[]; write?: string[] },
+): Promise<AsyncDisposable> {
+  const names: string[] = [];
+  const add = async (command: "select" | "insert", clause: string, extensions: string[]): Promise<void> => {
+    const name = `${topic} ${command}`;
+    const list = extensions.map((extension) => `'${extension}'`).join(", ");
+    await sql.unsafe(
+      `create policy "${name}" on realtime.messages for ${command} to authenticated ` +
+        `${clause} ((select realtime.topic()) = '${topic}' and extension in (${list}))`,
+    );
+    names.push(name);
+  };
+  if (allowed.read) await add("select", "using", allowed.read);
+  if (allowed.write) await add("insert", "with check", allowed.write);
+  return {
+    async [Symbol.asyncDispose]() {
+      for (const name of names) await sql.unsafe(`drop policy if exists "${name}" on realtime.messages`);
+    },
+  };
+}
