@@ -52,7 +52,14 @@ type Machine = {
   stop(): Promise<void>;
 };
 
-type MachineOptions = { name: string; url: string; token: string; capabilities: string[]; slots: number; folder: string };
+type MachineOptions = {
+  name: string;
+  url: string;
+  token: string;
+  capabilities: string[];
+  slots: number;
+  folder: string;
+};
 
 /** Starts `npm run worker` under another name, with an identity file of its own. */
 function startMachine({ name, url, token, capabilities, slots, folder }: MachineOptions): Machine {
@@ -83,7 +90,9 @@ function startMachine({ name, url, token, capabilities, slots, folder }: Machine
         }
       }
       await child.status;
-      if (!isOnline) reject(new Error(`Worker ${name} ended at once: ${(await complaints).trim() || "it gave no reason"}`));
+      if (!isOnline) {
+        reject(new Error(`Worker ${name} ended at once: ${(await complaints).trim() || "it gave no reason"}`));
+      }
     })();
   });
   const end = async (signal: Deno.Signal) => {

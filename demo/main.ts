@@ -84,7 +84,9 @@ async function show(signal: AbortSignal): Promise<void> {
   screen.title("What happened");
   console.log(table(rows));
   console.log(`\n${latencies(jobs)}`);
-  console.log(`\n${jobs.length} jobs, each ended once, in ${duration(performance.now() - began)} with the start of everything`);
+  console.log(
+    `\n${jobs.length} jobs, each ended once, in ${duration(performance.now() - began)} with the start of everything`,
+  );
 }
 
 async function addition(app: MusterClient, signal: AbortSignal): Promise<Row> {
@@ -98,7 +100,10 @@ async function addition(app: MusterClient, signal: AbortSignal): Promise<Row> {
 async function batch(app: MusterClient, signal: AbortSignal): Promise<Row> {
   screen.title(`A batch of ${batchSize}`);
   const submitted = await app.submitMany(
-    Array.from({ length: batchSize }, (_, i) => ({ type: "calc.mul", payload: { a: i, b: 2 }, correlationId: "batch" })),
+    Array.from(
+      { length: batchSize },
+      (_, i) => ({ type: "calc.mul", payload: { a: i, b: 2 }, correlationId: "batch" }),
+    ),
   );
   for (let ended = 0; ended < batchSize;) {
     signal.throwIfAborted();
@@ -157,7 +162,9 @@ async function takeover(app: MusterClient, machines: Machines, signal: AbortSign
       expect(job, { steps: 20, attempt: 2 });
       if (job.workerName === killed.name) throw new Error("The killed worker finished its job");
       const noticed = Date.parse(job.startedAt!) - killed.at;
-      screen.done(`${job.workerName} took over ${duration(noticed)} after the kill and finished in ${duration(ran(job))}`);
+      screen.done(
+        `${job.workerName} took over ${duration(noticed)} after the kill and finished in ${duration(ran(job))}`,
+      );
       return { label: "countdown, killed", jobs: [job] };
     }
     if (job.status === "running" && job.workerName) {
@@ -165,7 +172,9 @@ async function takeover(app: MusterClient, machines: Machines, signal: AbortSign
       if (!killed && (job.progress ?? 0) >= 0.5) {
         killed = { name: job.workerName, at: Date.now() };
         await machines.kill(job.workerName);
-        screen.say(`kill -9 of ${job.workerName} at ${Math.round(job.progress! * 100)} %, now nobody tells the database`);
+        screen.say(
+          `kill -9 of ${job.workerName} at ${Math.round(job.progress! * 100)} %, now nobody tells the database`,
+        );
       }
     } else if (killed) {
       screen.progress(0, `${job.status}, ${duration(Date.now() - killed.at)} after the kill`);
@@ -186,7 +195,9 @@ function expect(job: Job, wanted: Record<string, unknown>): void {
   if (job.status !== "succeeded") throw new Error(`Job ${job.id} ${job.status}: ${JSON.stringify(job.error)}`);
   const result = job.result as Record<string, unknown>;
   for (const [name, value] of Object.entries(wanted)) {
-    if (result?.[name] !== value) throw new Error(`Job ${job.id} answered ${JSON.stringify(result)}, not ${name} ${value}`);
+    if (result?.[name] !== value) {
+      throw new Error(`Job ${job.id} answered ${JSON.stringify(result)}, not ${name} ${value}`);
+    }
   }
 }
 
@@ -194,7 +205,9 @@ function expect(job: Job, wanted: Record<string, unknown>): void {
 async function checkEnds(app: MusterClient, jobs: Job[]): Promise<void> {
   for (const job of jobs) {
     const { events } = await app.events(job.id, { limit: 500 });
-    const statuses = events.filter(({ kind }) => kind === "status").map(({ data }) => (data as { status: string }).status);
+    const statuses = events.filter(({ kind }) => kind === "status").map(({ data }) =>
+      (data as { status: string }).status
+    );
     const ends = statuses.filter((status) => status === "succeeded" || status === "failed" || status === "cancelled");
     if (ends.length !== 1 || statuses.at(-1) !== "succeeded") {
       throw new Error(`Job ${job.id} ended ${ends.length} times: ${statuses.join(", ")}`);

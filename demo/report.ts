@@ -38,7 +38,9 @@ export function table(rows: Row[]): string {
   ]);
   const widths = columns.map((name, i) => Math.max(name.length, ...cells.map((row) => row[i]!.length)));
   const line = (row: string[]) => row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd();
-  return [styleText("bold", line(columns)), line(widths.map((width) => "─".repeat(width))), ...cells.map(line)].join("\n");
+  return [styleText("bold", line(columns)), line(widths.map((width) => "─".repeat(width))), ...cells.map(line)].join(
+    "\n",
+  );
 }
 
 export function latencies(jobs: Job[]): string {

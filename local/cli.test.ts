@@ -67,7 +67,7 @@ Deno.test("a taken port gives the next free one, and says so", async () => {
   const { port } = taken.addr as Deno.NetAddr;
   const started = await start(data.path, port);
   assert.ok(Number(new URL(started.url).port) > port);
-  assert.match(started.output(), new RegExp(`Port ${port} is taken`));
+  assert.match(started.output(), new RegExp(`Port ${port} is taken: using \\d+`));
   started.process.kill("SIGINT");
   await started.process.status;
   taken.close();
@@ -118,7 +118,7 @@ async function start(dataDir: string, port = 0, more: string[] = []): Promise<St
   await until("the stack is running", () => {
     if (ended) throw new Error(`The start failed: ${errors()}`);
     return output().includes("Ctrl-C");
-  }, 30_000);
+  }, 90_000);
   const url = /URL\s+(http\S+)/.exec(output())![1]!;
   const dbUrl = /Database URL\s+(\S+)/.exec(output())![1]!;
   return { process, output, url, dbUrl };

@@ -80,8 +80,14 @@ function parse() {
 }
 
 function describe(stack: LocalStack): void {
-  const servedPort = Number(new URL(stack.url).port);
-  if (port !== 0 && servedPort !== port) console.log(`Port ${port} is taken, so this is on ${servedPort}.\n`);
+  const wanted = [
+    ["Port", port, stack.url],
+    ["Database port", defaultPorts.database, stack.dbUrl],
+  ] as const;
+  for (const [name, preferred, url] of wanted) {
+    const served = Number(new URL(url).port);
+    if (preferred !== 0 && served !== preferred) console.log(`${name} ${preferred} is taken: using ${served}.`);
+  }
   const rows = [
     ["URL", stack.url],
     ["Publishable key", stack.publishableKey],

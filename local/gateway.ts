@@ -1,4 +1,5 @@
 import type { LocalKeys } from "./keys.ts";
+import { freePort } from "./ports.ts";
 import { swapKey } from "./gateway-keys.ts";
 import { forward, preflight, withCors } from "./gateway-forward.ts";
 
@@ -12,14 +13,9 @@ export type Upstreams = {
 
 export type Gateway = { url: string; port: number; stop(): Promise<void> };
 
-/** Serves Supabase's paths on one loopback port and passes each request to the part it is for. */
+/** Serves Supabase's paths on one loopback port, or one after it, and passes each request to the part it is for. */
 export function startGateway(port: number, keys: LocalKeys, upstreams: Upstreams): Gateway {
-  const server = Deno.serve({
-    hostname: "127.0.0.1",
-    port,
-    onListen: () => {},
-    onError: (error) => failure(502, `Cannot reach the service: ${error instanceof Error ? error.message : error}`),
-  }, (request, info) => route(request, info.completed, keys, upstreams));
+  const server = listen(port, (request, info) => route(request, info.completed, keys, upstreams));
   return {
     url: `http://127.0.0.1:${server.addr.port}`,
     port: server.addr.port,
@@ -29,6 +25,20 @@ export function startGateway(port: number, keys: LocalKeys, upstreams: Upstreams
       await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 500))]);
     },
   };
+}
+
+function listen(preferred: number, handler: Deno.ServeHandler<Deno.NetAddr>): Deno.HttpServer<Deno.NetAddr> {
+  for (let port = preferred;; port = freePort(port + 1)) {
+    try {
+      return Deno.serve({ hostname: "127.0.0.1", port, onListen: () => {}, onError: badGateway }, handler);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+}
+
+function badGateway(error: unknown): Response {
+  return failure(502, `Cannot reach the service: ${error instanceof Error ? error.message : error}`);
 }
 
 async function route(

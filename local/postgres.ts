@@ -8,7 +8,8 @@ import { findPostgresHome, ownedFolder, type PostgresHome } from "./postgres-hom
 
 export type Postgres = {
   port: number;
-  pid: number;
+  /** Of the moment: a server that was killed is started again. */
+  readonly pid: number;
   /** As `postgres`, which owns the database but is no superuser, as on the platform. */
   dbUrl: string;
   /** As the superuser `supabase_admin`. */
@@ -16,12 +17,19 @@ export type Postgres = {
   stop(): Promise<void>;
 };
 
-export type PostgresOptions = { dataDir: string; port: number; log: Log; onExit?: (reason: string) => void };
+export type PostgresOptions = {
+  dataDir: string;
+  port: number;
+  /** For data that is deleted at the end: survives a kill of Postgres, but not of the machine. */
+  ephemeral?: boolean;
+  log: Log;
+};
 
 const superuser = "supabase_admin";
 const password = "postgres";
-const startWithinMs = 30_000;
+const startWithinMs = 60_000;
 const stopWithinMs = 10_000;
+const retryAfterMs = 100;
 
 const settings = {
   listen_addresses: "127.0.0.1",
@@ -50,14 +58,18 @@ const settings = {
 };
 
 /** Starts Postgres on a cluster in `dataDir`, which is made when it is not there. Takes the port or one after it. */
-export async function startPostgres({ dataDir, port: preferred, log, onExit }: PostgresOptions): Promise<Postgres> {
+export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
+  const { dataDir, port: preferred, ephemeral = false, log } = options;
   const home = await findPostgresHome(dataDir);
   if (!await exists(join(home.data, "PG_VERSION"))) await createCluster(home);
   await stopLeftover(home, log);
+  // One start's log is kept, so that it does not grow for ever.
+  await Deno.writeTextFile(join(dataDir, "postgres.log"), "");
 
   for (let port = freePort(preferred);; port = freePort(port + 1)) {
-    const running = launch(home, dataDir, port);
-    if (await isReady(home, running)) return attach(home, running, port, onExit);
+    const start = () => launch(home, dataDir, port, ephemeral ? { ...settings, fsync: "off" } : settings);
+    const running = start();
+    if (await isReady(home, running)) return attach(home, running, port, start, log);
     // Somebody took the port between the look and the start.
     if (!isPortFree(port)) continue;
     throw new Error(`Cannot start Postgres: see ${join(dataDir, "postgres.log")}`);
@@ -107,7 +119,7 @@ async function stopLeftover(home: PostgresHome, log: Log): Promise<void> {
   await pgCtl(home, ["stop", "-D", home.data, "-m", "fast", "-w", "-t", "20"]);
 }
 
-function launch(home: PostgresHome, dataDir: string, port: number): Running {
+function launch(home: PostgresHome, dataDir: string, port: number, settings: Record<string, string>): Running {
   const output = openSync(join(dataDir, "postgres.log"), "a");
   const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const process = spawn(join(home.native, "bin", "postgres"), ["-D", home.data, "-p", String(port), ...options], {
@@ -139,24 +151,44 @@ async function isReady(home: PostgresHome, { process, exited }: Running): Promis
   return false;
 }
 
-function attach(home: PostgresHome, running: Running, port: number, onExit?: (reason: string) => void): Postgres {
-  const { process, exited } = running;
-  const watcher = watch(home);
+function attach(home: PostgresHome, first: Running, port: number, start: () => Running, log: Log): Postgres {
+  let current = first;
   let stopping = false;
-  exited.then((reason) => {
-    if (!stopping) onExit?.(reason);
-  });
+  let restarting: Promise<void> | undefined;
+  const watcher = watch(home);
+  follow();
+
+  function follow(): void {
+    current.exited.then((reason) => {
+      if (stopping) return;
+      log("postgres", `ended with ${reason}; starting it again`);
+      restarting = restart();
+    });
+  }
+
+  async function restart(): Promise<void> {
+    while (!stopping) {
+      // The server processes of a killed one take a moment to notice and let go of its memory.
+      await wait(retryAfterMs);
+      current = start();
+      if (await isReady(home, current)) return follow();
+    }
+  }
+
   const url = (user: string) => `postgresql://${user}:${password}@127.0.0.1:${port}/postgres?sslmode=disable`;
   return {
     port,
-    pid: process.pid!,
+    get pid() {
+      return current.process.pid!;
+    },
     dbUrl: url("postgres"),
     adminDbUrl: url(superuser),
     async stop() {
       stopping = true;
+      await restarting;
       if (Deno.build.os === "windows") await pgCtl(home, ["stop", "-D", home.data, "-m", "fast", "-W"]);
-      else process.kill("SIGINT");
-      await endWithin(process, exited, stopWithinMs);
+      else current.process.kill("SIGINT");
+      await endWithin(current.process, current.exited, stopWithinMs);
       watcher?.kill("SIGKILL");
     },
   };

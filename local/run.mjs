@@ -32,10 +32,10 @@ function isInstalled() {
   }
 }
 
-function install() {
+async function install(note) {
   // Somebody else may have installed while this process waited for the lock.
   if (isInstalled()) return;
-  if (!npmHasInstalled()) runNpm();
+  if (!npmHasInstalled()) await runNpm(note);
   finishDeno();
   finishPostgres();
   fs.writeFileSync(path.join(modules, ".muster-lock"), lockHash());
@@ -54,17 +54,26 @@ function npmHasInstalled() {
   }
 }
 
-function runNpm() {
+async function runNpm(note) {
   console.error("Installing packages with npm ci (once) …");
   // The npm that ships with this Node, without a shell: a path with spaces needs no quoting then.
   const npmCli = process.env.npm_execpath?.endsWith(".js") ? process.env.npm_execpath : undefined;
   // Packages for newer Nodes warn; Deno is what runs them.
   const npmArgs = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+  const options = { cwd: root, stdio: ["ignore", 2, 2] };
   const npm = npmCli
-    ? spawnSync(process.execPath, [npmCli, ...npmArgs], { cwd: root, stdio: ["ignore", 2, 2] })
-    : spawnSync("npm", npmArgs, { cwd: root, stdio: ["ignore", 2, 2], shell: isWindows });
-  if (npm.error) fail(`Cannot run npm: ${npm.error.message}`);
-  if (npm.status !== 0) fail(`npm ci failed with exit code ${npm.status ?? npm.signal}`);
+    ? spawn(process.execPath, [npmCli, ...npmArgs], options)
+    : spawn("npm", npmArgs, { ...options, shell: isWindows });
+  // npm may outlive a killed parent: whoever comes next waits for it too.
+  note(npm.pid);
+  const stop = () => npm.kill("SIGKILL");
+  process.on("SIGINT", stop).on("SIGTERM", stop);
+  const outcome = await new Promise((resolve) => {
+    npm.on("error", (error) => resolve(error.message));
+    npm.on("exit", (code, signal) => resolve(signal ?? code));
+  });
+  process.off("SIGINT", stop).off("SIGTERM", stop);
+  if (outcome !== 0) fail(`npm ci failed: ${typeof outcome === "number" ? `exit code ${outcome}` : outcome}`);
 }
 
 // npm may be set to skip install scripts. These two are needed, and harmless to repeat.
@@ -85,10 +94,11 @@ function runScript(cwd, script) {
   if (status !== 0) fail(`Cannot finish the installation: ${path.join(cwd, script)} failed`);
 }
 
-// Two first runs at once must not install over each other: the second waits. The lock lies beside node_modules, which
-// npm ci removes; it names its owner, so that one left by a dead process is not waited for.
+// Two first runs at once must not install over each other: the second waits. The lock does not lie in node_modules,
+// which npm ci removes; it names its owners, so that one left by dead processes is not waited for.
 async function underLock(work) {
-  const lock = path.join(root, ".muster-install");
+  const lock = path.join(root, ".muster", "install.lock");
+  fs.mkdirSync(path.dirname(lock), { recursive: true });
   for (let said = false;; said = true) {
     try {
       fs.writeFileSync(lock, String(process.pid), { flag: "wx" });
@@ -96,18 +106,18 @@ async function underLock(work) {
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
     }
-    const owner = Number(readOr(lock, "0"));
-    if (owner > 0 && !isAlive(owner)) {
+    const owners = readOr(lock, "").split("\n").map(Number).filter(Boolean);
+    if (owners.length > 0 && !owners.some(isAlive)) {
       fs.rmSync(lock, { force: true });
       continue;
     }
-    if (!said) console.error(`Waiting for process ${owner || "?"}, which is installing the packages …`);
+    if (!said) console.error(`Waiting for process ${owners[0] ?? "?"}, which is installing the packages …`);
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
   const release = () => fs.rmSync(lock, { force: true });
   process.once("exit", release);
   try {
-    work();
+    await work((pid) => fs.writeFileSync(lock, `${process.pid}\n${pid ?? ""}`));
   } finally {
     process.off("exit", release);
     release();

@@ -40,9 +40,18 @@ grant execute on function tiny.who, tiny.rows, tiny.refuse to anon, tiny_worker;
 
 const greetFunction = `
 import { delay } from "./delay.ts";
+let left = false;
 Deno.serve(async (request) => {
   await delay();
   const url = new URL(request.url);
+  if (url.pathname === "/greet/left") return Response.json({ left });
+  if (url.pathname === "/greet/stream") {
+    const body = new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode("data: first\\n\\n")),
+      cancel: () => void (left = true),
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  }
   if (url.pathname === "/greet/crash") setTimeout(() => Deno.exit(7), 10);
   return Response.json({
     path: url.pathname + url.search,
@@ -183,6 +192,18 @@ Deno.test("a local stack", async (t) => {
     });
   });
 
+  await t.step("streams an answer as it comes, and lets the function know when the caller leaves", async () => {
+    const leave = new AbortController();
+    const answer = await fetch(`${stack.url}/functions/v1/greet/stream`, { signal: leave.signal });
+    const { value } = await answer.body!.getReader().read();
+    assert.equal(new TextDecoder().decode(value), "data: first\n\n");
+    leave.abort();
+    await until("the function is told", async () => {
+      const { left } = await (await fetch(`${stack.url}/functions/v1/greet/left`)).json();
+      return left;
+    });
+  });
+
   await t.step("answers 503 for a function that cannot be loaded, 404 for none", async () => {
     const status = async (name: string) => {
       const answer = await fetch(`${stack.url}/functions/v1/${name}`);
@@ -214,6 +235,20 @@ Deno.test("a local stack", async (t) => {
     assert.deepEqual(await received.promise, { a: 1, id: "x" });
     await anon.removeAllChannels();
     await anon.realtime.disconnect();
+  });
+
+  await t.step("goes on after Postgres was killed, with what was committed", async () => {
+    const killed = stack.pids.postgres!;
+    await sql`insert into tiny.notes values (3, gen_random_uuid(), 'committed')`;
+    Deno.kill(killed, "SIGKILL");
+    await until("calls are answered again", async () => {
+      const answer = await rpc(stack, "who", {}).catch(() => undefined);
+      return answer?.status === 200 && stack.pids.postgres !== killed;
+    });
+    await until(
+      "the row is read",
+      async () => (await sql`select from tiny.notes where id = 3`.catch(() => [])).length === 1,
+    );
   });
 
   await t.step("leaves no process, port or file behind", async () => {

@@ -8,7 +8,6 @@ import { startLite } from "./lite.ts";
 import { type DataLock, lockData } from "./lock.ts";
 import { type Log, toStderr } from "./log.ts";
 import { applyMigrations } from "./migrations.ts";
-import { freePort } from "./ports.ts";
 import { removeCluster, startPostgres } from "./postgres.ts";
 import { createRealtime, type Realtime } from "./realtime/server.ts";
 
@@ -52,9 +51,7 @@ export const defaultDataDir = join(repository, ".muster");
  */
 export async function startLocalStack(options: LocalStackOptions = {}): Promise<LocalStack> {
   const { ephemeral = false, project = repository, log = toStderr, signal } = options;
-  const dataDir = ephemeral
-    ? await Deno.makeTempDir({ prefix: "muster-" })
-    : resolve(options.dataDir ?? defaultDataDir);
+  const dataDir = ephemeral ? await temporaryFolder() : resolve(options.dataDir ?? defaultDataDir);
   const preferred = ephemeral ? { gateway: 0, database: 0, ...options.ports } : { ...defaultPorts, ...options.ports };
   const timings: Record<string, number> = {};
   const started = performance.now();
@@ -75,16 +72,11 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
 
     const keys = await localKeys();
     const upstreams: Upstreams = {};
-    const gateway = startGateway(freePort(preferred.gateway), keys, upstreams);
+    const gateway = startGateway(preferred.gateway, keys, upstreams);
     undo.push(() => gateway.stop());
     const { url } = gateway;
 
-    const database = await startPostgres({
-      dataDir,
-      port: preferred.database,
-      log,
-      onExit: (reason) => log("postgres", `ended with ${reason}: stop and start the stack again`),
-    });
+    const database = await startPostgres({ dataDir, port: preferred.database, ephemeral, log });
     undo.push(() => database.stop());
     const { dbUrl, adminDbUrl } = database;
     mark("postgres");
@@ -148,6 +140,13 @@ export async function forgetData(dataDir: string): Promise<void> {
   await Deno.remove(dataDir, { recursive: true }).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   });
+}
+
+async function temporaryFolder(): Promise<string> {
+  const path = await Deno.makeTempDir({ prefix: "muster-" });
+  // Started by root, Postgres runs as another account, which has to get to its part of the folder.
+  if (Deno.build.os !== "windows") await Deno.chmod(path, 0o711);
+  return path;
 }
 
 async function unwind(undo: (() => Promise<void>)[], log: Log): Promise<void> {

@@ -5,12 +5,13 @@ const retryAfterMs = 500;
 /** Starts a child that is started again, with a line in the log, when it ends by itself. `port` is always the current. */
 export async function startSupervised(options: ChildOptions): Promise<Child> {
   let stopped = false;
+  let restarting: Promise<void> | undefined;
   let current = await startChild({ ...options, onExit });
 
   function onExit(reason: string): void {
     if (stopped) return;
     options.log(options.name, `ended with ${reason}; starting it again`);
-    restart();
+    restarting = restart();
   }
 
   async function restart(): Promise<void> {
@@ -36,6 +37,7 @@ export async function startSupervised(options: ChildOptions): Promise<Child> {
     },
     async stop() {
       stopped = true;
+      await restarting;
       await current.stop();
     },
   };

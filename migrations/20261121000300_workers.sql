@@ -80,7 +80,7 @@ as $$
     when 'idle_heartbeat' then interval '30 seconds'
     when 'idle_lost_after' then interval '90 seconds'
     when 'acknowledge' then interval '5 seconds'
-    when 'poll' then interval '1 second'
+    when 'poll' then interval '750 milliseconds'
     when 'wake_check' then interval '60 seconds'
     when 'tick' then interval '3 seconds'
     when 'tick_late' then interval '10 seconds'

@@ -1,7 +1,7 @@
 -- Which worker fits which job, and how a job comes to a worker.
 --
--- Locks are always waited for in this order: worker, job, concurrency key, tenant (an advisory lock). Whoever holds the
--- tenant lock waits for no row any more: from there on rows are only taken with `skip locked`.
+-- Locks are always waited for in this order: worker, matching, job, concurrency key, tenant; matching and tenant are
+-- advisory. Whoever holds the tenant lock waits for no row any more: from there on rows are only taken with `skip locked`.
 
 create function muster_private.class_digest(requires text[], labels jsonb) returns text
 language sql stable set search_path = ''
@@ -69,8 +69,8 @@ $$;
 comment on function muster_private.match_worker(uuid) is 'Recomputes which classes a worker serves, after its capabilities or labels changed';
 
 -- A job put into the queue and a worker going idle may not miss each other (I4). Whoever queues holds the lock shared
--- while it looks for idle workers; whoever goes idle takes it alone before its last look at the queue. So one of the
--- two commits first, and the other sees it.
+-- while it looks for idle workers; whoever makes a slot free takes it alone before the last look at the queue. So one
+-- of the two commits first, and the other sees it.
 create function muster_private.lock_queueing(tenant_id uuid) returns void
 language sql set search_path = ''
 as $$ select pg_advisory_xact_lock_shared(hashtextextended('muster.idle:' || lock_queueing.tenant_id, 0)) $$;
@@ -79,7 +79,7 @@ comment on function muster_private.lock_queueing(uuid) is 'Held by who puts jobs
 create function muster_private.lock_going_idle(tenant_id uuid) returns void
 language sql set search_path = ''
 as $$ select pg_advisory_xact_lock(hashtextextended('muster.idle:' || lock_going_idle.tenant_id, 0)) $$;
-comment on function muster_private.lock_going_idle(uuid) is 'Held by a worker about to go idle, from before its last look at the queue to its commit';
+comment on function muster_private.lock_going_idle(uuid) is 'Held by who makes slots free, from before the last look at the queue to the commit';
 
 -- Takes up to `want` queued jobs for a worker whose row the caller has locked, best first, class by class: the head of
 -- each class is one index probe, so neither other classes' backlog nor history costs anything.
@@ -195,7 +195,7 @@ comment on function muster_private.assign_jobs(uuid, timestamptz) is
 
 -- Lets blocked jobs of the keys into the queue as far as each key's limit allows. With wait false a key that somebody
 -- else is working on is left to the next tick.
-create function muster_private.unblock_jobs(tenant_id uuid, keys text[], wait boolean, at timestamptz) returns void
+create function muster_private.unblock_jobs(tenant_id uuid, keys text[], wait boolean, at timestamptz) returns integer
 language plpgsql set search_path = ''
 as $$
 declare
@@ -203,6 +203,7 @@ declare
   v_name text;
   v_free integer;
   v_ids uuid[];
+  v_count integer := 0;
 begin
   for v_name in select distinct k from unnest(unblock_jobs.keys) k where k is not null order by k loop
     if unblock_jobs.wait then
@@ -230,10 +231,12 @@ begin
     )
     select array_agg(f.id) into v_ids from freed f;
     perform muster_private.record_status(v_ids, unblock_jobs.at);
+    v_count := v_count + coalesce(cardinality(v_ids), 0);
   end loop;
+  return v_count;
 end
 $$;
 comment on function muster_private.unblock_jobs(uuid, text[], boolean, timestamptz) is
-  'Queues blocked jobs of the concurrency keys as far as the limits allow (I5)';
+  'Queues blocked jobs of the concurrency keys as far as the limits allow (I5); answers how many';
 
 revoke execute on all functions in schema muster_private from public;

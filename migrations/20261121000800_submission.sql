@@ -246,16 +246,18 @@ $$;
 comment on function muster.list_job_events(jsonb, uuid, bigint, integer) is 'Events of a job after a number, in order; at most 500 a page';
 
 -- Locks jobs and the workers that hold them, workers first. A job that changes hands in between is met by starting over:
--- leaving the block through the exception gives its locks back.
+-- leaving the block through the exception gives its locks back, before any other job is waited for.
 create function muster_private.lock_jobs(tenant_id uuid, job_ids uuid[]) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   v_workers uuid[];
+  v_job_id uuid;
+  v_holder uuid;
 begin
   loop
     begin
-      select array_agg(w.id) into v_workers from (
+      select coalesce(array_agg(w.id), '{}') into v_workers from (
         select w.id from muster.worker_devices w
         where w.id in (
           select j.worker_id from muster.jobs j
@@ -263,17 +265,14 @@ begin
         order by w.id
         for no key update
       ) w;
-      perform from muster.jobs j
-      where j.id = any (lock_jobs.job_ids) and j.tenant_id = lock_jobs.tenant_id
-      order by j.id
-      for no key update;
-      if exists (
-        select from muster.jobs j
-        where j.id = any (lock_jobs.job_ids) and j.tenant_id = lock_jobs.tenant_id
-          and j.status in ('assigned', 'running') and j.worker_id <> all (coalesce(v_workers, '{}'))
-      ) then
-        raise exception using errcode = 'MUX01', message = 'A job changed hands';
-      end if;
+      for v_job_id in select distinct i from unnest(lock_jobs.job_ids) i order by i loop
+        select case when j.status in ('assigned', 'running') then j.worker_id end into v_holder from muster.jobs j
+        where j.id = v_job_id and j.tenant_id = lock_jobs.tenant_id
+        for no key update;
+        if v_holder is not null and v_holder <> all (v_workers) then
+          raise exception using errcode = 'MUX01', message = 'A job changed hands';
+        end if;
+      end loop;
       return;
     exception when sqlstate 'MUX01' then
       null;
@@ -333,6 +332,9 @@ begin
   select array_agg(j.concurrency_key) into v_keys from muster.jobs j
   where j.id = any (cancel_jobs.job_ids) and j.concurrency_key is not null;
   perform muster_private.unblock_jobs(v_caller.tenant_id, v_keys, true, v_now);
+  if cardinality(v_endings) > 0 then
+    perform muster_private.lock_going_idle(v_caller.tenant_id);
+  end if;
   perform muster_private.assign_jobs(v_caller.tenant_id, v_now);
 
   return jsonb_build_object('jobs', (

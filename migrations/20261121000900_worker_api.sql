@@ -23,10 +23,23 @@ as $$
 $$;
 comment on function muster_private.attempts_of(jsonb) is 'Reads [{job_id, attempt}]';
 
+-- The status is asked again: a revocation may have been what the lock was waited for.
 create function muster_private.lock_worker(worker_id uuid) returns muster.worker_devices
-language sql set search_path = ''
-as $$ select * from muster.worker_devices w where w.id = lock_worker.worker_id for no key update $$;
-comment on function muster_private.lock_worker(uuid) is 'Locks a worker: who changes the jobs it holds has to have this lock first';
+language plpgsql set search_path = ''
+as $$
+declare
+  v_worker muster.worker_devices;
+begin
+  select * into v_worker from muster.worker_devices w where w.id = lock_worker.worker_id for no key update;
+  if not found or v_worker.status = 'revoked' then
+    perform muster_private.fail('MU014', format('Cannot serve worker %s: it was revoked', coalesce(v_worker.name, lock_worker.worker_id::text)),
+      'Ask an operator for a new enrollment token, and enroll with a new identity');
+  end if;
+  return v_worker;
+end
+$$;
+comment on function muster_private.lock_worker(uuid) is
+  'Locks a worker that is not revoked: who changes the jobs it holds has to have this lock first';
 
 -- Jobs that were pushed to the worker and that it asks for now.
 create function muster_private.hand_over(worker_id uuid, tenant_id uuid, at timestamptz) returns uuid[]
@@ -127,6 +140,9 @@ begin
   v_labels := case when jsonb_typeof(hello.worker -> 'labels') = 'object' then hello.worker -> 'labels' else v_worker.labels end
     || v_worker.granted_labels;
   v_listening := coalesce((hello.worker ->> 'listening')::boolean, false);
+  if v_capabilities is distinct from v_worker.capabilities or v_labels is distinct from v_worker.labels then
+    perform muster_private.lock_matching(v_worker.tenant_id);
+  end if;
 
   -- What this worker held and no longer runs was lost with its last process.
   select array_agg(row (h.id, 'lost', null,
@@ -425,6 +441,7 @@ as $$
 declare
   v_current uuid[];
   v_count integer;
+  v_stored jsonb;
   v_message record;
 begin
   if jsonb_typeof(store_events.events) is distinct from 'array' or jsonb_array_length(store_events.events) > 500 then
@@ -471,18 +488,15 @@ begin
       updated_at = store_events.at
     from latest l where j.id = l.job_id
   )
-  select count(*) into v_count from stored;
+  select count(*), jsonb_agg(to_jsonb(s)) into v_count, v_stored from stored s;
 
   for v_message in
-    select j.id, j.attempts, j.correlation_id, e.events
-    from muster.jobs j
-    cross join lateral (
-      select jsonb_agg(i -> 'data' || jsonb_build_object('kind', i -> 'kind', 'number', i -> 'number')
-        order by (i ->> 'number')::bigint) as events
-      from jsonb_array_elements(store_events.events) i
-      where (i ->> 'job_id')::uuid = j.id and (i ->> 'attempt')::integer = j.attempts and jsonb_typeof(i -> 'data') = 'object'
-    ) e
-    where j.id = any (v_current) and j.notify and e.events is not null
+    select j.id, j.attempts, j.correlation_id,
+      jsonb_agg(jsonb_build_object('kind', s.kind, 'number', s.number, 'data', s.data) order by s.number) as events
+    from jsonb_to_recordset(v_stored) s (job_id uuid, number bigint, kind text, data jsonb)
+    join muster.jobs j on j.id = s.job_id
+    where j.notify
+    group by j.id
   loop
     perform muster_private.send_message('job:' || v_message.id, 'task.progress',
       jsonb_build_object('jobId', v_message.id, 'events', v_message.events), v_message.correlation_id, v_message.attempts);

@@ -203,6 +203,7 @@ begin
   set drain_requested_at = null, status = case when w.status = 'draining' then 'online' else w.status end, updated_at = v_now
   where w.id = v_worker.id returning * into v_worker;
   perform muster_private.audit(v_worker.tenant_id, v_caller.actor, 'worker.resumed', v_worker.id::text);
+  perform muster_private.lock_going_idle(v_worker.tenant_id);
   perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
   return muster_private.worker_json(muster_private.worker_of_tenant(v_worker.id, v_worker.tenant_id));
 end
@@ -217,6 +218,8 @@ declare
   v_now constant timestamptz := muster_private.now();
   v_worker muster.worker_devices := muster_private.worker_of_tenant(revoke_worker.worker_id, v_caller.tenant_id);
 begin
+  perform from muster.worker_devices w where w.id = v_worker.id for no key update;
+  perform muster_private.lock_matching(v_worker.tenant_id);
   update muster.worker_devices w
   set status = 'revoked', listening = false, deaf = false, updated_at = v_now
   where w.id = v_worker.id;

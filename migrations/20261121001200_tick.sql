@@ -1,11 +1,9 @@
 -- The periodic sweep. Idempotent, one at a time, and it waits for nobody's rows: what is locked now is left to the next
 -- tick. The tenant locks come last.
 
-create function muster_private.expire_leases(at timestamptz) returns integer
+create function muster_private.expire_leases(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
 as $$
-declare
-  v_count integer;
 begin
   with lost as (
     select w.id from muster.worker_devices w
@@ -14,17 +12,18 @@ begin
     order by w.id
     limit 500
     for no key update of w skip locked
+  ), gone as (
+    update muster.worker_devices w
+    set status = 'offline', listening = false, deaf = false, updated_at = expire_leases.at
+    from lost where w.id = lost.id
+    returning w.tenant_id
   )
-  update muster.worker_devices w
-  set status = 'offline', listening = false, deaf = false, updated_at = expire_leases.at
-  from lost where w.id = lost.id;
-  get diagnostics v_count = row_count;
-  return v_count;
+  select count(*), array_agg(distinct g.tenant_id) into expire_leases.count, expire_leases.tenant_ids from gone g;
 end
 $$;
 comment on function muster_private.expire_leases(timestamptz) is 'Turns workers offline that were silent past their deadline; a trigger requeues their jobs';
 
-create function muster_private.expire_attempts(at timestamptz) returns integer
+create function muster_private.expire_attempts(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
 as $$
 declare
@@ -42,8 +41,9 @@ begin
     order by w.id
     for no key update skip locked
   ) l;
+  count := 0;
   if v_workers is null then
-    return 0;
+    return;
   end if;
   for v_stop in
     select o.worker_id,
@@ -70,12 +70,14 @@ begin
     perform muster_private.send_cancels(v_stop.worker_id, v_stop.jobs);
   end loop;
   if v_endings is null then
-    return 0;
+    return;
   end if;
   -- Who did not take up a pushed job in time has probably not heard of it: serve it by polling until it echoes again.
   update muster.worker_devices w set deaf = true where w.id = any (v_unheard) and w.listening;
   perform muster_private.end_attempts(v_endings, false, expire_attempts.at);
-  return cardinality(v_endings);
+  count := cardinality(v_endings);
+  select array_agg(distinct w.tenant_id) into expire_attempts.tenant_ids
+  from muster.worker_devices w where w.id = any (v_workers);
 end
 $$;
 comment on function muster_private.expire_attempts(timestamptz) is
@@ -107,7 +109,7 @@ end
 $$;
 comment on function muster_private.expire_waiting_jobs(timestamptz) is 'Fails waiting jobs whose total time is over';
 
-create function muster_private.queue_due_jobs(at timestamptz) returns integer
+create function muster_private.queue_due_jobs(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
 as $$
 declare
@@ -124,11 +126,11 @@ begin
     set status = case when j.concurrency_key is null then 'queued' else 'blocked' end::muster.job_status,
       queued_at = case when j.concurrency_key is null then queue_due_jobs.at end, updated_at = queue_due_jobs.at
     from due where j.id = due.id
-    returning j.id
+    returning j.id, j.tenant_id
   )
-  select array_agg(q.id) into v_ids from queued q;
+  select array_agg(q.id), count(*), array_agg(distinct q.tenant_id)
+  into v_ids, queue_due_jobs.count, queue_due_jobs.tenant_ids from queued q;
   perform muster_private.record_status(v_ids, queue_due_jobs.at);
-  return coalesce(cardinality(v_ids), 0);
 end
 $$;
 comment on function muster_private.queue_due_jobs(timestamptz) is 'Queues scheduled jobs whose time has come';
@@ -138,44 +140,60 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_now timestamptz;
-  v_lost integer;
-  v_overdue integer;
+  v_lost record;
+  v_overdue record;
+  v_due record;
   v_expired integer;
-  v_due integer;
   v_assigned integer := 0;
+  v_changed uuid[];
   v_tenant record;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('muster.tick', 0)) then
     return jsonb_build_object('ran', false);
   end if;
   v_now := muster_private.now();
-  v_lost := muster_private.expire_leases(v_now);
-  v_overdue := muster_private.expire_attempts(v_now);
+  select * into v_lost from muster_private.expire_leases(v_now);
+  select * into v_overdue from muster_private.expire_attempts(v_now);
   v_expired := muster_private.expire_waiting_jobs(v_now);
-  v_due := muster_private.queue_due_jobs(v_now);
+  select * into v_due from muster_private.queue_due_jobs(v_now);
+  v_changed := coalesce(v_lost.tenant_ids, '{}') || v_overdue.tenant_ids || v_due.tenant_ids;
   for v_tenant in
-    select j.tenant_id, array_agg(distinct j.concurrency_key) as keys
-    from muster.jobs j where j.status = 'blocked' group by j.tenant_id order by j.tenant_id
+    select c.tenant_id as id, array_agg(c.key) as keys
+    from muster.concurrency_keys c
+    where exists (
+      select from muster.jobs j
+      where j.tenant_id = c.tenant_id and j.concurrency_key = c.key and j.status = 'blocked')
+    group by c.tenant_id order by c.tenant_id
   loop
-    perform muster_private.unblock_jobs(v_tenant.tenant_id, v_tenant.keys, false, v_now);
+    if muster_private.unblock_jobs(v_tenant.id, v_tenant.keys, false, v_now) > 0 then
+      v_changed := v_changed || v_tenant.id;
+    end if;
   end loop;
   delete from muster_private.used_proofs p where p.expires_at < v_now;
   update muster_private.scheduler_state s
   set last_tick_at = v_now,
     beating_count = (select count(*) from muster.worker_devices w where w.status in ('online', 'draining'));
+
+  -- Where this tick queued jobs or freed slots it looks under the tenant lock; elsewhere it only catches up.
   for v_tenant in
-    select distinct w.tenant_id from muster.worker_devices w
-    where w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
-      and exists (
-        select from muster.worker_classes wc
-        join muster.jobs j on j.tenant_id = wc.tenant_id and j.class_id = wc.class_id and j.status = 'queued'
-        where wc.worker_id = w.id)
-    order by w.tenant_id
+    select t.id, t.id = any (v_changed) as is_changed
+    from muster.tenants t
+    where t.id = any (v_changed) or t.id in (
+      select w.tenant_id from muster.worker_devices w
+      where w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+        and exists (
+          select from muster.worker_classes wc
+          join muster.jobs j on j.tenant_id = wc.tenant_id and j.class_id = wc.class_id and j.status = 'queued'
+          where wc.worker_id = w.id))
+    order by t.id
   loop
-    v_assigned := v_assigned + muster_private.assign_jobs(v_tenant.tenant_id, v_now);
+    if v_tenant.is_changed then
+      perform muster_private.lock_going_idle(v_tenant.id);
+    end if;
+    v_assigned := v_assigned + muster_private.assign_jobs(v_tenant.id, v_now);
   end loop;
-  return jsonb_build_object('ran', true, 'lost_workers', v_lost, 'overdue_attempts', v_overdue,
-    'expired_jobs', v_expired, 'due_jobs', v_due, 'assigned_jobs', v_assigned);
+  return jsonb_build_object('ran', true, 'lost_workers', v_lost.count, 'overdue_attempts', v_overdue.count,
+    'expired_jobs', v_expired, 'due_jobs', v_due.count, 'assigned_jobs', v_assigned);
 end
 $$;
 comment on function muster.tick() is

@@ -65,7 +65,7 @@ declare
   v_tail constant text := coalesce(v_parts[3], '');
   v_worker muster.worker_devices;
 begin
-  if cardinality(v_parts) > 3 or v_parts[2] !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+  if cardinality(v_parts) > 3 or v_parts[3] = '' or v_parts[2] !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
     return false;
   end if;
   v_id := v_parts[2]::uuid;
@@ -107,6 +107,23 @@ revoke execute on all functions in schema muster_private from public;
 grant execute on function muster_private.tenants_of_user(muster.member_role[]) to authenticated;
 grant execute on function muster_private.claim(text) to muster_client;
 grant execute on function muster_private.may_use_topic(text, text, boolean) to authenticated, muster_worker, muster_client;
+
+-- A worker's token is useless outside this schema. Schema public is open to every role by default, and its functions
+-- too: here all roles that exist keep that right, by name, and only those of this system are left out.
+do $$
+declare
+  v_role name;
+begin
+  if has_schema_privilege('muster_worker', 'public', 'usage') then
+    for v_role in
+      select r.rolname from pg_roles r where r.rolname !~ '^(pg_|muster_)' order by r.rolname
+    loop
+      execute format('grant usage on schema public to %I', v_role);
+    end loop;
+    revoke usage on schema public from public;
+  end if;
+end
+$$;
 
 grant usage on schema realtime to muster_worker, muster_client;
 grant select, insert on realtime.messages to muster_worker, muster_client;

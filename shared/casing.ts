@@ -11,12 +11,17 @@ export function toSnake(value: unknown): unknown {
   return convert(value, snakeName);
 }
 
-function camelName(key: string): string {
-  return key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-}
+const camelName = remembered((key) => key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()));
+const snakeName = remembered((key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 
-function snakeName(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+/** The same few names come again and again: a thousand jobs have thirty thousand keys. */
+function remembered(rename: (key: string) => string): (key: string) => string {
+  const known = new Map<string, string>();
+  return (key) => {
+    const name = known.get(key) ?? rename(key);
+    if (known.size < 1_000) known.set(key, name);
+    return name;
+  };
 }
 
 function convert(value: unknown, rename: (key: string) => string): unknown {

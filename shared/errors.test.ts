@@ -59,6 +59,12 @@ Deno.test("SQL errors of ours keep message and hint; others tell nothing of the 
   }
 });
 
+Deno.test("a key that the gateway refuses is told from a database that cannot be reached", () => {
+  assert.equal(errorFromSql({ message: "Invalid API key" }, 401).code, "unauthenticated");
+  assert.equal(errorFromSql({ message: "fetch failed" }, 0).code, "unavailable");
+  assert.equal(errorFromSql({ message: "<html>" }, 502).code, "unavailable");
+});
+
 Deno.test("an answer without a problem document is told by its status", () => {
   const expected: [number, ErrorCode][] = [[401, "unauthenticated"], [404, "route_not_found"], [503, "unavailable"], [
     500,

@@ -14,14 +14,18 @@ const codeBySqlState: ReadonlyMap<string, ErrorCode> = new Map(
 
 /**
  * The error that a failed call of a SQL function stands for. Ours keep their message and hint; whatever else Postgres
- * or PostgREST says is internal text, kept as `cause` for the log.
+ * or PostgREST says is internal text, kept as `cause` for the log. `status` is that of the HTTP answer, if there was one.
  */
-export function errorFromSql(error: DataApiError): MusterError {
+export function errorFromSql(error: DataApiError, status = 0): MusterError {
   const state = error.code ?? "";
   const cause = new Error(`${state || "no SQLSTATE"}: ${error.message ?? ""} ${error.details ?? ""}`.trim());
   const ours = codeBySqlState.get(state);
   if (ours !== undefined) {
     return musterError(ours, error.message ?? errorList[ours].title, { advice: error.hint || undefined, cause });
+  }
+  // What stands before the Data API refuses a key without a code.
+  if (state === "" && (status === 401 || status === 403)) {
+    return musterError("unauthenticated", "The Data API does not accept the key", { cause });
   }
   // PostgREST: the token is missing, malformed or expired.
   if (/^PGRST30\d$/.test(state)) {

@@ -17,7 +17,12 @@ const repository = resolve(import.meta.dirname!, "..");
 
 /** Groups in the order they run. A stack is what the public doors need, a cluster what the SQL tests need. */
 const groups = [
-  { name: "unit", paths: ["shared", "functions", "worker", "cli", "local", "tests/check"], needs: "nothing", parallel: true },
+  {
+    name: "unit",
+    paths: ["shared", "functions", "worker", "cli", "local", "tests/check"],
+    needs: "nothing",
+    parallel: true,
+  },
   { name: "sql", paths: ["tests/sql"], needs: "cluster", parallel: true },
   { name: "chaos", paths: ["tests/chaos"], needs: "cluster", parallel: true },
   { name: "contract", paths: ["tests/contract"], needs: "project", parallel: true },
@@ -100,7 +105,11 @@ async function run(group: Group): Promise<Counts> {
   }
   const { success } = await child.status;
   const summary = /(\d+) passed.*?\| (\d+) failed(?:.*?\| (\d+) ignored)?/.exec(output);
-  const counts = { passed: Number(summary?.[1] ?? 0), failed: Number(summary?.[2] ?? 0), ignored: Number(summary?.[3] ?? 0) };
+  const counts = {
+    passed: Number(summary?.[1] ?? 0),
+    failed: Number(summary?.[2] ?? 0),
+    ignored: Number(summary?.[3] ?? 0),
+  };
   // A file that does not even load fails without a count.
   if (!success && counts.failed === 0) counts.failed = 1;
   console.log(`== ${group.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);

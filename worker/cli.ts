@@ -18,6 +18,7 @@ const exitCodes = { ended: 0, stoppedAtOnce: 130, cannotStart: 2, gaveUp: 3 } as
 async function main(args: readonly string[]): Promise<number> {
   let options: CliOptions | undefined;
   let worker: Worker | undefined;
+  let signals = () => 0;
   try {
     const { values } = parseArgs({
       args: [...args],
@@ -44,12 +45,20 @@ async function main(args: readonly string[]): Promise<number> {
       return exitCodes.ended;
     }
     options = readOptions(values, (name) => process.env[name]);
-    worker = await createWorker(options, createLog(options));
-    const stopped = obeySignals(worker);
+    const log = createLog(options);
+    // A promise that some handler left alone is no reason to end the jobs of the others.
+    process.on("unhandledRejection", (reason: unknown) => {
+      const message = `a handler left a rejected promise alone: ${reason instanceof Error ? reason.message : reason}`;
+      log({ level: "error", event: "handler.unhandled_rejection", message });
+    });
+    worker = await createWorker(options, log);
+    signals = obeySignals(worker);
     await worker.start();
     await worker.closed;
-    return stopped() ? exitCodes.stoppedAtOnce : exitCodes.ended;
+    return signals() > 1 ? exitCodes.stoppedAtOnce : exitCodes.ended;
   } catch (error) {
+    // Told to end while it was still starting.
+    if (signals() > 0 && worker?.id === undefined) return exitCodes.ended;
     const online = worker?.id !== undefined;
     complain(explain(error, options?.url ?? ""), options?.logFormat ?? "text");
     return online ? exitCodes.gaveUp : exitCodes.cannotStart;
@@ -87,8 +96,8 @@ function createLog({ logFormat }: CliOptions): Log {
   };
 }
 
-/** The first signal drains, the second stops at once. Answers whether the second came. */
-function obeySignals(worker: Worker): () => boolean {
+/** The first signal drains, the second stops at once. Answers how many came. */
+function obeySignals(worker: Worker): () => number {
   let signals = 0;
   const obey = () => {
     signals += 1;
@@ -97,7 +106,7 @@ function obeySignals(worker: Worker): () => boolean {
   };
   process.on("SIGINT", obey);
   process.on("SIGTERM", obey);
-  return () => signals > 1;
+  return () => signals;
 }
 
 function explain(error: unknown, url: string): Explanation {

@@ -41,7 +41,14 @@ export function createJobContext(
   const { jobId, attempt } = assignment;
   let number = 0;
 
-  async function report(kind: "progress" | "log" | "chunk", data: unknown): Promise<void> {
+  /** A report that nobody awaits must not end the process when it is refused. */
+  function report(kind: "progress" | "log" | "chunk", data: unknown): Promise<void> {
+    const reported = add(kind, data);
+    reported.catch(() => {});
+    return reported;
+  }
+
+  async function add(kind: "progress" | "log" | "chunk", data: unknown): Promise<void> {
     if (signal.aborted) return;
     const measured = measureJson(data);
     if ("problem" in measured) {

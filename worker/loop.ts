@@ -28,8 +28,6 @@ export interface LoopOptions {
 /** What to ask of the control plane next. */
 type Step = "hello" | "complete" | "heartbeat" | "claim";
 
-/** A running attempt is named in a heartbeat this soon after it started: until then it may be given to another. */
-const acknowledgeMs = 1_500;
 /** Hello is said again after these pauses while a subscribed channel stays silent. */
 const silenceMs = [3_000, 5_000, 10_000, 30_000];
 
@@ -170,8 +168,9 @@ export class Loop {
   #next(): Step | null {
     const now = performance.now();
     if (this.#nudged.hello) return "hello";
-    if (this.results.size > 0) return "complete";
+    // Before the results: a worker that never stops completing must not forget to beat.
     if (this.#nudged.heartbeat || now >= this.#heartbeatAt) return "heartbeat";
+    if (this.results.size > 0) return "complete";
     if (this.#draining) return null;
     if (this.#nudged.claim || (now >= this.#pollAt && this.#want() > 0)) return "claim";
     return null;
@@ -260,7 +259,8 @@ export class Loop {
   #start(jobs: Parameters<Runner["start"]>[0]): void {
     // A draining worker gets nothing new, so what is handed over then was its own before: it runs as well.
     const started = this.#options.runner.start(jobs);
-    if (started > 0) this.#beatWithin(acknowledgeMs, false);
+    // From now on the worker counts as busy, and the next beat was set for an idle one.
+    if (started > 0) this.#beatWithin(this.#heartbeatMs, false);
   }
 
   /** A channel just joined is taken at its word; one that stayed silent is not. */

@@ -1,9 +1,10 @@
 import { EnrollAnswer } from "../shared/contracts/enroll.ts";
-import { MusterError, UnauthenticatedError, UnavailableError } from "../shared/errors.ts";
+import { MusterError, UnauthenticatedError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
 import { exchange } from "./http.ts";
 import type { Identity } from "./identity.ts";
 import type { Log } from "./log.ts";
+import { NotMusterError } from "./not-muster-error.ts";
 import { retryDelay } from "./retry-delay.ts";
 import { sleep } from "./sleep.ts";
 
@@ -133,9 +134,14 @@ export class Session {
   async #post(path: string, json: unknown): Promise<EnrollAnswer> {
     const { url, fetch, headers } = this.#options;
     const answer = await exchange(url + path, { fetch, method: "POST", headers: headers(), json });
-    if (!answer.ok) throw errorFromAnswer(answer.status, answer.body);
+    if (!answer.ok) {
+      const error = errorFromAnswer(answer.status, answer.body);
+      // A problem document carries the request's id; a gateway that is busy may answer without one.
+      if (error.correlationId !== undefined || error.code === "unavailable") throw error;
+      throw new NotMusterError(url, answer.status, answer.body);
+    }
     const parsed = EnrollAnswer.safeParse(answer.body);
-    if (!parsed.success) throw new UnavailableError(`Cannot read the answer of ${url}${path}: it is not a token`);
+    if (!parsed.success) throw new NotMusterError(url, answer.status, answer.body);
     return parsed.data;
   }
 }

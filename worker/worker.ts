@@ -1,5 +1,4 @@
 import { limits } from "../shared/contracts/limits.ts";
-import type { EnrollAnswer } from "../shared/contracts/enroll.ts";
 import type { Presence } from "../shared/contracts/messages.ts";
 import {
   InvalidRequestError,
@@ -9,6 +8,7 @@ import {
   UnavailableError,
 } from "../shared/errors.ts";
 import { Artifacts } from "./artifacts.ts";
+import { connect, untilReached } from "./connect.ts";
 import type { AnyHandlerDefinition, Handler } from "./handler.ts";
 import { Identity, type IdentityStore, memoryIdentityStore } from "./identity.ts";
 import { createJobContext } from "./job-context.ts";
@@ -16,12 +16,10 @@ import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Outbox } from "./outbox.ts";
-import { retryDelay } from "./retry-delay.ts";
 import { createRpc, type WorkerRpc } from "./rpc.ts";
 import { Runner } from "./runner.ts";
 import { runtime } from "./runtime/current.ts";
 import { Session } from "./session.ts";
-import { sleep } from "./sleep.ts";
 import { version } from "./version.ts";
 import { within } from "./within.ts";
 
@@ -48,9 +46,6 @@ export interface WorkerOptions {
   readonly fetch?: typeof fetch;
   readonly random?: () => number;
 }
-
-/** How many times a worker that never enrolled tries to reach the project. */
-const firstTries = 3;
 
 /**
  * Runs jobs on this machine:
@@ -169,7 +164,14 @@ export class Worker {
       headers,
       onToken: (token) => this.#parts?.link?.setToken(token),
     });
-    const token = await this.#connect(identity, session);
+    const { enrollmentToken, name = runtime.hostName(), capabilities = [], labels = {} } = this.#options;
+    const token = await connect({
+      identity,
+      session,
+      details: { token: enrollmentToken, name, capabilities, labels, slots: this.#slots, version },
+      log: this.#log,
+      signal: this.#stopping.signal,
+    });
     const { workerId, tenantId } = identity;
     if (workerId === null || tenantId === null) throw new UnauthenticatedError("Cannot start: the worker has no id");
     const key = publishableKey ?? identity.publishableKey ?? "";
@@ -182,6 +184,7 @@ export class Worker {
     const parts = this.#assemble(rpc, session, workerId, headers);
     this.#parts = parts;
     await this.#hello(parts);
+    if (this.#ending !== undefined) return;
     this.#run(parts);
     if (this.#options.realtime === false) return;
     if (globalThis.WebSocket === undefined) {
@@ -203,71 +206,6 @@ export class Worker {
     });
     parts.link.open();
     this.#showPresence(parts);
-  }
-
-  /** A first token, by the kept identity or by the enrollment token. */
-  async #connect(identity: Identity, session: Session): Promise<string> {
-    const { enrollmentToken } = this.#options;
-    const known = identity.workerId !== null;
-    if (!known && enrollmentToken === undefined) {
-      throw new UnauthenticatedError(
-        "Cannot start: this machine has not enrolled yet, and no enrollment token was given",
-        {
-          advice: "Give an enrollment token with --token or MUSTER_TOKEN; it is needed the first time only",
-        },
-      );
-    }
-    for (let failures = 1;; failures += 1) {
-      try {
-        if (known) return await this.#resume(session);
-        return await this.#enroll(session);
-      } catch (error) {
-        if (!(error instanceof MusterError) || !error.retryable || (!known && failures >= firstTries)) throw error;
-        const waitMs = retryDelay(failures, { baseMs: 500 });
-        this.#tell("warn", "project.unreachable", `${error.message}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
-        await sleep(waitMs, this.#stopping.signal);
-        this.#stopping.signal.throwIfAborted();
-      }
-    }
-  }
-
-  async #resume(session: Session): Promise<string> {
-    try {
-      const token = await session.refresh();
-      this.#tell("info", "worker.resumed", "using the identity this machine enrolled with");
-      return token;
-    } catch (error) {
-      const unknown = error instanceof MusterError &&
-        ["not_found", "unauthenticated", "proof_invalid"].includes(error.code);
-      if (!unknown || this.#options.enrollmentToken === undefined) throw error;
-      this.#tell("warn", "worker.unknown", "the project does not know this identity any more: enrolling anew");
-      return await this.#enroll(session);
-    }
-  }
-
-  async #enroll(session: Session): Promise<string> {
-    const { enrollmentToken = "", name, capabilities = [], labels = {} } = this.#options;
-    const answer = await session.enroll({
-      token: enrollmentToken,
-      name: name ?? runtime.hostName(),
-      capabilities,
-      labels,
-      slots: this.#slots,
-      version,
-    });
-    this.#tell("info", "worker.enrolled", `enrolled as "${answer.name}" (worker ${answer.workerId})`, {
-      workerId: answer.workerId,
-      tenantId: answer.tenantId,
-    });
-    this.#tellRefused(answer, capabilities);
-    return answer.accessToken;
-  }
-
-  #tellRefused(answer: EnrollAnswer, claimed: readonly string[]): void {
-    const refused = claimed.filter((capability) => !answer.capabilities.includes(capability));
-    if (refused.length === 0) return;
-    const message = `the enrollment token does not allow the capabilities ${refused.join(", ")}`;
-    this.#tell("warn", "worker.capabilities_refused", message, { refused });
   }
 
   #assemble(
@@ -321,26 +259,16 @@ export class Worker {
   }
 
   async #hello({ loop, rpc }: Parts): Promise<void> {
-    for (let failures = 1;; failures += 1) {
-      try {
-        const answer = await loop.hello();
-        const what = answer.capabilities.length === 0 ? "no capabilities" : answer.capabilities.join(", ");
-        const slots = this.#slots === 1 ? "1 slot" : `${this.#slots} slots`;
-        this.#tell("info", "worker.online", `online with ${slots}: ${what}`, { slots: this.#slots });
-        return;
-      } catch (error) {
-        // An earlier run held more jobs than there are slots now: nothing runs here, so they go back.
-        if (error instanceof SlotsExceededError && failures === 1) {
-          await rpc.goodbye("restarted with fewer slots");
-          continue;
-        }
-        if (!(error instanceof MusterError) || !error.retryable) throw error;
-        const waitMs = retryDelay(failures, { baseMs: 500 });
-        this.#tell("warn", "project.unreachable", `${error.message}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
-        await sleep(waitMs, this.#stopping.signal);
-        this.#stopping.signal.throwIfAborted();
-      }
-    }
+    const greet = () => untilReached(Infinity, this.#log, this.#stopping.signal, () => loop.hello());
+    const { capabilities } = await greet().catch(async (error: unknown) => {
+      if (!(error instanceof SlotsExceededError)) throw error;
+      // An earlier run held more jobs than there are slots now: nothing runs here yet, so they go back.
+      await rpc.goodbye("restarted with fewer slots");
+      return await greet();
+    });
+    const what = capabilities.length === 0 ? "no capabilities" : capabilities.join(", ");
+    const slots = this.#slots === 1 ? "1 slot" : `${this.#slots} slots`;
+    this.#tell("info", "worker.online", `online with ${slots}: ${what}`, { slots: this.#slots });
   }
 
   #run(parts: Parts): void {

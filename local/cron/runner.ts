@@ -12,7 +12,8 @@ const longestWaitMs = 3_600_000;
 
 /** Carries out the jobs of `cron.job` as their users and records each run, like the worker of pg_cron. */
 export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunner> {
-  const sql = postgres(adminDbUrl, { max: 6, onnotice: () => {} });
+  // Nothing is prepared: what a job leaves behind is discarded, and prepared statements go with it.
+  const sql = postgres(adminDbUrl, { max: 6, prepare: false, onnotice: () => {} });
   const planned = new Map<string, Planned>();
   const runs = new Set<Promise<void>>();
   let stopped = false;
@@ -21,7 +22,13 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
     update cron.job_run_details set status = 'failed', return_message = 'server restarted', end_time = now()
     where status in ('starting', 'running')`;
   // Called at the first listen, at each change of cron.job, and after a broken connection was made again.
-  await sql.listen("muster_cron", readJobs, readJobs);
+  await sql.listen("muster_cron", lookAgain, lookAgain);
+
+  function lookAgain(): void {
+    readJobs().catch((error) => {
+      if (!stopped) log("cron", `cannot read the jobs: ${error.message}`);
+    });
+  }
 
   async function readJobs(): Promise<void> {
     if (stopped) return;
@@ -123,7 +130,7 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
       for (const { timer } of planned.values()) clearTimeout(timer);
       // A run that takes longer is cut off; the next start marks it failed.
       await Promise.race([Promise.allSettled(runs), new Promise((resolve) => setTimeout(resolve, 500))]);
-      await sql.end({ timeout: 0 });
+      await sql.end({ timeout: 1 });
     },
   };
 }

@@ -1,6 +1,5 @@
 import { App } from "@supabase/lite";
 import { createPostgresConnection } from "@supabase/lite/postgres";
-import { type Kysely, sql } from "kysely";
 import postgres from "postgres";
 import { applyPlatform } from "../platform.ts";
 import type { ProjectConfig } from "../config.ts";
@@ -19,15 +18,11 @@ export type LiteSettings = ProjectConfig & {
 
 export type Lite = { fetch(request: Request): Promise<Response>; stop(): Promise<void> };
 
-// What of lite's connection is replaced or driven from here; its types do not show it.
-type Context = { auth?: { role?: string; uid?: unknown; jwt?: unknown }; storage?: { operation?: unknown } };
-type RpcRequest = { method: string; path: string; requestHeaders?: Record<string, string> };
+// What of lite's connection is driven from here; its types do not show it.
 type Internals = {
   rlsState: "unknown" | "active";
   clearSchemaCache(): Promise<void>;
   introspect(options: { useCache: boolean }): Promise<unknown>;
-  applyJwtSessionContext(tx: Kysely<unknown>, context: Context): Promise<void>;
-  applyRpcRequestGucs(tx: Kysely<unknown>, request: RpcRequest): Promise<void>;
 };
 
 // PostgREST writes times as ISO 8601; lite passes on what Postgres sends as text.
@@ -56,7 +51,6 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
   });
   const internals = connection as unknown as Internals;
   keepGrants(internals);
-  saveRoundTrips(internals);
 
   const app = new App({
     connection,
@@ -107,26 +101,6 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
 // platform only the migrations grant, and our tests of closed doors rely on it. With the state preset it does not look.
 function keepGrants(internals: Internals): void {
   internals.rlsState = "active";
-}
-
-// Lite sets the request's context with up to twelve statements, each a round trip; one does the same.
-function saveRoundTrips(internals: Internals): void {
-  internals.applyJwtSessionContext = async (tx, { auth, storage }) => {
-    const role = auth?.role || "anon";
-    const claims = auth?.jwt && typeof auth.jwt === "object" ? JSON.stringify(auth.jwt) : "";
-    await sql`select set_config('request.jwt.claim.sub', ${String(auth?.uid ?? "")}, true),
-      set_config('request.jwt.claim.role', ${role}, true),
-      set_config('request.jwt.claims', ${claims}, true),
-      set_config('storage.operation', ${String(storage?.operation ?? "")}, true),
-      set_config('role', ${role}, true)`.execute(tx);
-  };
-  internals.applyRpcRequestGucs = async (tx, request) => {
-    await sql`select set_config('response.status', '', true),
-      set_config('response.headers', '', true),
-      set_config('request.method', ${request.method}, true),
-      set_config('request.path', ${request.path}, true),
-      set_config('request.headers', ${JSON.stringify(request.requestHeaders ?? {})}, true)`.execute(tx);
-  };
 }
 
 async function createBuckets({ adminDbUrl, buckets }: LiteSettings): Promise<void> {

@@ -1,5 +1,5 @@
 // The process that serves the Data API, Auth and Storage: `@supabase/lite` over the stack's Postgres, told by its
-// environment where that is. See docs/decisions/0003-embedded-lite.md for why not `lite start`.
+// environment where that is. See docs/decisions/0004-embedded-lite.md for why not `lite start`.
 import process from "node:process";
 import { serveForParent } from "../parent.ts";
 import { createLite, type LiteSettings } from "./app.ts";

@@ -103,7 +103,7 @@ export class Authorizer {
 }
 
 // Realtime itself would take any role, and none at all as its own superuser. Here a token may only name what the Data
-// API could become, too; `case` keeps the cast from running for anybody else.
+// API could become, too: any other becomes a name that no role has.
 function impersonate(tx: TransactionSql, { topic, claims, headers }: Subject): Promise<unknown> {
   const role = typeof claims.role === "string" ? claims.role : "";
   const sub = typeof claims.sub === "string" ? claims.sub : "";

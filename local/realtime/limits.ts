@@ -17,6 +17,8 @@ export interface RealtimeLimits {
   maxReplayRows: number;
   /** A socket that sends nothing for so long is closed. */
   idleTimeoutMs: number;
+  /** How often sockets that have left all their channels are swept away. */
+  noChannelSweepMs: number;
   /** A refused join is answered this much later, and nothing else of its socket meanwhile. */
   joinErrorDelayMs: number;
   connectErrorDelayMs: number;
@@ -38,6 +40,7 @@ export const defaultLimits: RealtimeLimits = {
   maxPresenceMessagesPerSecond: 1000,
   maxReplayRows: 25,
   idleTimeoutMs: 60_000,
+  noChannelSweepMs: 10 * 60_000,
   joinErrorDelayMs: 5000,
   connectErrorDelayMs: 2000,
   tokenCheckMs: 5 * 60_000,

@@ -95,10 +95,14 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   };
   const restApi = createRestApi(context);
   let enabled = true;
-  let maintenance: ReturnType<typeof setInterval> | undefined;
+  const timers: ReturnType<typeof setInterval>[] = [];
 
   function closeSockets(): void {
     for (const socket of [...context.sockets]) socket.close(serviceRestart);
+  }
+
+  function sweep(): void {
+    for (const socket of [...context.sockets]) if (socket.hasJoined && socket.channels.size === 0) socket.close(1000);
   }
 
   async function maintain(): Promise<void> {
@@ -109,7 +113,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
 
   async function stop(): Promise<void> {
     context.closing = true;
-    clearInterval(maintenance);
+    for (const timer of timers) clearInterval(timer);
     closeSockets();
     await link.stop();
     await sql.end({ timeout: 1 });
@@ -119,7 +123,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     faults,
     async start() {
       await link.start();
-      maintenance = setInterval(maintain, maintenanceEveryMs);
+      timers.push(setInterval(maintain, maintenanceEveryMs), setInterval(sweep, limits.noChannelSweepMs));
     },
     async fetch(request, original = request) {
       if (!enabled) return new Response("Service Unavailable", { status: 503 });

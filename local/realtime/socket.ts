@@ -22,6 +22,8 @@ export class Socket {
   readonly headers: Record<string, string>;
   readonly channels = new Map<string, Channel>();
   closed = false;
+  /** A socket that never joined is left alone by the sweep. */
+  hasJoined = false;
   readonly #context: RealtimeContext;
   readonly #webSocket: WebSocket;
   #queue: Promise<void> = Promise.resolve();
@@ -104,6 +106,7 @@ export class Socket {
     replaced?.close();
     try {
       await joinChannel(this.#context, this, frame);
+      this.hasJoined = true;
     } catch (cause) {
       const { log, limits } = this.#context;
       const error = toJoinError(cause, topic);

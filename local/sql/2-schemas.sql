@@ -4,7 +4,7 @@ do $$
 begin
   execute format('alter database %I set search_path to "$user", public, extensions', current_database());
   execute format('alter database %I set timezone to %L', current_database(), 'UTC');
-  execute format('grant all on database %I to postgres', current_database());
+  execute format('alter database %I owner to postgres', current_database());
 end
 $$;
 

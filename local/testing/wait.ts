@@ -2,7 +2,7 @@
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  giveUpAfterMs = 15_000,
+  giveUpAfterMs = 60_000,
 ): Promise<void> {
   for (const deadline = Date.now() + giveUpAfterMs; !await condition();) {
     if (Date.now() > deadline) throw new Error(`Waited in vain until ${what}`);

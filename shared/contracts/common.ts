@@ -2,10 +2,11 @@ import { z } from "zod";
 import { limits } from "./limits.ts";
 
 /** Instants travel as ISO 8601 text with their offset, and leave us in UTC. */
-export const Instant: z.ZodType<string> = z.iso.datetime({ offset: true }).meta({
-  description: "ISO 8601 instant",
-  example: "2026-01-31T12:00:00.000Z",
-});
+export const Instant: z.ZodType<string> = z.iso.datetime({ offset: true })
+  .refine((value) => !value.startsWith("0000"), "Must be in year 1 or later").meta({
+    description: "ISO 8601 instant",
+    example: "2026-01-31T12:00:00.000Z",
+  });
 
 export const Id: z.ZodType<string> = z.guid("Must be a UUID").meta({ description: "UUID", format: "uuid" });
 

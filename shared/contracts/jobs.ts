@@ -138,7 +138,7 @@ const statusList = z.string().max(200).transform((value) => value.split(",")).pi
 
 export const ListJobsQuery = z.strictObject({
   status: statusList.optional().meta({ type: "string", description: "One status or several, joined by commas" }),
-  type: z.string().min(1).max(limits.typeLength).optional(),
+  type: text(limits.typeLength).optional(),
   workerId: Id.optional(),
   correlationId: Key.optional(),
   idempotencyKey: Key.optional(),

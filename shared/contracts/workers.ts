@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { Id, Instant } from "./common.ts";
+import { Id, Instant, text } from "./common.ts";
+import { limits } from "./limits.ts";
 
 /** Held against the SQL enum `muster.worker_status`. */
 export const workerStatuses = ["online", "draining", "offline", "revoked"] as const;
@@ -8,7 +9,7 @@ export const WorkerParams = z.object({ id: Id });
 
 export const ListWorkersQuery = z.strictObject({
   status: z.enum(workerStatuses).optional().describe("Only workers in this status"),
-  capability: z.string().min(1).max(100).optional().describe("Only workers that have this capability"),
+  capability: text(limits.capabilityLength).optional().describe("Only workers that have this capability"),
 });
 export type ListWorkersQuery = z.infer<typeof ListWorkersQuery>;
 

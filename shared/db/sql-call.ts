@@ -1,6 +1,7 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Caller } from "../auth/caller.ts";
 import { toCamel, toSnake } from "../casing.ts";
+import { errorList, musterError, UnauthenticatedError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
 import { errorFromSql } from "../sql-errors.ts";
 
@@ -41,8 +42,17 @@ export function createSqlCall(clients: Clients): SqlCall {
     const given = caller === undefined ? args : { caller: caller.kind === "worker" ? null : caller, ...args };
     let request = client.schema("muster").rpc(name, toSnake(given)).abortSignal(AbortSignal.timeout(callTimeoutMs));
     if (caller?.kind === "worker") request = request.setHeader("Authorization", `Bearer ${caller.token}`);
-    const { data, error } = await request;
-    if (error !== null) throw errorFromSql(error);
+    const { data, error, status } = await request;
+    if (error !== null) {
+      const failure = errorFromSql(error, status);
+      // When the project's own key is refused, the caller's is not to blame.
+      const ownKeyRefused = failure instanceof UnauthenticatedError &&
+        error.code !== errorList.unauthenticated.sqlState;
+      if (ownKeyRefused && caller !== undefined && caller.kind !== "worker") {
+        throw musterError("internal", failure.message, { cause: failure });
+      }
+      throw failure;
+    }
     // What SQL answers is held against the schemas by tests/contract, not by each request.
     return toCamel(data) as Answer;
   };

@@ -96,6 +96,7 @@ const refused: [string, ApiRequest, ErrorCode, RegExp][] = [
     /attemptTimeoutSeconds/,
   ],
   ["a time that is none", { json: { ...job, runAt: "2026-02-30T00:00:00Z" } }, "invalid_request", /runAt/],
+  ["a time before all times", { json: { ...job, runAt: "0000-01-01T00:00:00Z" } }, "invalid_request", /runAt/],
   ["a time without its zone", { json: { ...job, runAt: "2026-02-01T00:00:00" } }, "invalid_request", /runAt/],
   ["an input that is no UUID", { json: { ...job, inputs: ["x"] } }, "invalid_request", /inputs\[0\]/],
   ["an input that does not exist", { json: { ...job, inputs: [crypto.randomUUID()] } }, "not_found", /input/],

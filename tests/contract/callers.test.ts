@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import postgres from "postgres";
+import { createTokenSigner, type TokenSigner } from "../../shared/auth/access-token.ts";
+import { deviceFingerprint } from "../../shared/auth/device-proof.ts";
+import { UnauthenticatedError } from "../../shared/errors.ts";
 import { project } from "../support/project.ts";
 import { assertProblem } from "../support/problem.ts";
 import { admin, api, createApiKey, createApp, createEnrollmentToken, createTenant } from "../support/tenant.ts";
-import { enrollDevice } from "../support/device.ts";
+import { enrollDevice, workerRpc } from "../support/device.ts";
 
 const routes = ["/jobs", "/workers", `/artifacts?jobId=${crypto.randomUUID()}`];
 
@@ -43,17 +47,49 @@ Deno.test("the secret key acts for the tenant that x-tenant-id names", async () 
   assertProblem(await api(`${project.secretKey}x`, { "x-tenant-id": tenant.id })("/jobs"), "unauthenticated");
 });
 
-Deno.test("a signed-in user who is a member of no tenant may do nothing", async () => {
+/** A new user of Supabase Auth: id and access token. */
+async function signUp(): Promise<{ userId: string; token: string }> {
   const response = await fetch(`${project.url}/auth/v1/signup`, {
     method: "POST",
     headers: { apikey: project.publishableKey, "content-type": "application/json" },
     body: JSON.stringify({ email: `${crypto.randomUUID()}@example.com`, password: crypto.randomUUID() }),
   });
-  const { access_token: token } = await response.json();
+  const { access_token: token, user } = await response.json();
   assert.equal(typeof token, "string");
+  return { userId: user.id, token };
+}
+
+Deno.test("a signed-in user who is a member of no tenant may do nothing", async () => {
+  const { token } = await signUp();
   for (const path of routes) assertProblem(await api(token)(path), "forbidden", /membership/);
   const tampered = `${token.slice(0, -6)}${token.endsWith("AAAAAA") ? "BBBBBB" : "AAAAAA"}`;
   assertProblem(await api(tampered)("/jobs"), "unauthenticated");
+});
+
+Deno.test("a member may do what the role allows, in the member's own tenants", async () => {
+  const [ours, theirs] = [await createTenant(), await createTenant()];
+  const { userId, token } = await signUp();
+  const member = api(token, { "x-tenant-id": ours.id });
+  const become = async (role: string): Promise<void> => {
+    const sql = postgres(project.dbUrl, { max: 1, onnotice: () => {} });
+    try {
+      await sql`
+        insert into muster.members (tenant_id, user_id, role) values (${ours.id}, ${userId}, ${role}::muster.member_role)
+        on conflict (tenant_id, user_id) do update set role = excluded.role`;
+    } finally {
+      await sql.end();
+    }
+  };
+  await become("viewer");
+  assert.equal((await member("/jobs")).status, 200);
+  assert.equal((await api(token)("/jobs")).status, 200, "the only tenant goes without saying");
+  assertProblem(await member("/jobs", { json: { type: "a" } }), "forbidden");
+  assertProblem(await api(token, { "x-tenant-id": theirs.id })("/jobs"), "forbidden", /membership/);
+  await become("editor");
+  assert.equal((await member("/jobs", { json: { type: "a" } })).status, 201);
+  assertProblem(await member(`/workers/${crypto.randomUUID()}/revoke`, { method: "POST" }), "forbidden");
+  await become("admin");
+  assertProblem(await member(`/workers/${crypto.randomUUID()}/revoke`, { method: "POST" }), "not_found");
 });
 
 Deno.test("a worker token opens artifacts and nothing else", async () => {
@@ -65,6 +101,36 @@ Deno.test("a worker token opens artifacts and nothing else", async () => {
   assertProblem(await worker("/workers"), "forbidden", /worker token/);
   assertProblem(await worker("/enroll/client-token", { method: "POST" }), "forbidden", /worker token/);
   assertProblem(await worker(`/artifacts/${crypto.randomUUID()}`), "not_found");
+});
+
+Deno.test("a worker token that is foreign, expired or altered opens nothing", async () => {
+  const tenant = await createTenant();
+  const { enrollmentToken } = await createEnrollmentToken(tenant.id);
+  const { device, enrolled } = await enrollDevice(enrollmentToken);
+  const worker = {
+    workerId: enrolled.workerId,
+    tenantId: tenant.id,
+    fingerprint: await deviceFingerprint(device.publicJwk),
+  };
+  const secret = { kind: "secret", secret: project.jwtSecret } as const;
+  const signed = async (signer: TokenSigner, claims: Partial<typeof worker> = {}): Promise<string> =>
+    (await signer.signWorker({ ...worker, ...claims })).accessToken;
+  const ours = createTokenSigner(secret);
+  assertProblem(await api(await signed(ours))(`/artifacts/${crypto.randomUUID()}`), "not_found");
+
+  const foreign = createTokenSigner({ kind: "secret", secret: "another secret of more than thirty-two characters" });
+  const expired = createTokenSigner(secret, { now: () => Date.now() - 3_600_000 });
+  const refused = [
+    await signed(foreign),
+    await signed(expired),
+    await signed(ours, { fingerprint: "another key" }),
+    await signed(ours, { workerId: crypto.randomUUID() }),
+    await signed(ours, { tenantId: crypto.randomUUID() }),
+  ];
+  for (const token of refused) {
+    assertProblem(await api(token)(`/artifacts/${crypto.randomUUID()}`), "unauthenticated");
+    await assert.rejects(workerRpc(token, "claim_jobs", { want: 1 }), UnauthenticatedError);
+  }
 });
 
 Deno.test("a correlation id is answered as given, or made", async () => {

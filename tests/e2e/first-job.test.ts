@@ -20,7 +20,7 @@ Deno.test("a worker comes back with its identity and without a token", async () 
   const first = await startWorker({ identity });
   const { workerId } = await first.waitFor("worker.enrolled");
   first.signal("SIGTERM");
-  assert.equal((await first.ended).code, 0);
+  assert.equal(await first.exitCode(), 0);
   assert.equal((await Deno.stat(identity)).mode! & 0o777, 0o600);
 
   await using second = await startWorker({ identity, token: undefined });

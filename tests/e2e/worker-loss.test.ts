@@ -44,7 +44,7 @@ Deno.test("SIGTERM lets a running job finish and takes no new one", async () => 
   await until("the drain is known", async () => (await api(`/workers/${workerId}`)).body.status === "draining");
   const late = await app.submit({ type: "calc.add", payload: { a: 1, b: 1 } });
 
-  assert.equal((await worker.ended).code, 0);
+  assert.equal(await worker.exitCode(), 0);
   assert.equal((await app.get(running.id)).status, "succeeded");
   assert.equal((await app.get(late.id)).status, "queued");
 });
@@ -56,7 +56,7 @@ Deno.test("SIGTERM hands back what does not finish in time, and it costs no atte
   await worker.waitFor("job.started");
 
   worker.signal("SIGTERM");
-  assert.equal((await worker.ended).code, 0);
+  assert.equal(await worker.exitCode(), 0);
   assert.equal((await app.get(job.id)).status, "queued");
 
   await using _heir = await startWorker();
@@ -73,6 +73,6 @@ Deno.test("a second signal ends the worker at once, and its job goes back", asyn
   await worker.waitFor("worker.draining");
   worker.signal("SIGINT");
 
-  assert.equal((await worker.ended).code, 130);
+  assert.equal(await worker.exitCode(), 130);
   assert.equal((await app.get(job.id)).status, "queued");
 });

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type Actor, type Answer, type Args, service, type TestDatabase } from "./database.ts";
 
@@ -97,6 +98,79 @@ export function failed({ job_id, attempt }: Attempt, error: Args = {}): Args {
   return { job_id, attempt, status: "failed", error: { code: "test", message: "It broke", ...error } };
 }
 
-function sha256(text: string): string {
+export function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
+}
+
+/** A signed-in user with a role in the tenant: as the functions name it, and as it comes with its own token. */
+export async function createMember(
+  db: TestDatabase,
+  tenant: TestTenant,
+  role: "admin" | "editor" | "publisher" | "viewer",
+): Promise<{ userId: string; caller: Args; actor: Actor }> {
+  const userId = crypto.randomUUID();
+  await db.sql`insert into muster.members (tenant_id, user_id, role) values (${tenant.id}, ${userId}, ${role})`;
+  return { userId, caller: { kind: "member", user_id: userId, tenant_id: tenant.id }, actor: userOf(userId) };
+}
+
+/** A signed-in user, member of nothing until it is made one. */
+export function userOf(userId: string = crypto.randomUUID()): Actor {
+  return { role: "authenticated", claims: { role: "authenticated", sub: userId } };
+}
+
+/** An app with the short token it got for its API key. */
+export function clientOf(tenantId: string, executorId: string): Actor {
+  return { role: "muster_client", claims: { role: "muster_client", sub: executorId, tenant_id: tenantId } };
+}
+
+/** A file of the tenant that is complete, so that jobs can name it as an input. */
+export async function createInput(db: TestDatabase, tenant: TestTenant, name = "in.txt"): Promise<Answer> {
+  const file = { name, size_bytes: 5, sha256: sha256(name) };
+  const { id } = await db.call(service, "create_artifact", { caller: tenant.caller, artifact: file });
+  return db.call(service, "finish_artifact", { artifact_id: id, size_bytes: 5, sha256: file.sha256 });
+}
+
+export function tick(db: TestDatabase): Promise<Answer> {
+  return db.call(service, "tick");
+}
+
+/** Rows as the actor sees them; what the statement changes is undone. */
+export async function queryAs(db: TestDatabase, actor: Actor, text: string): Promise<Record<string, Answer>[]> {
+  let rows: Record<string, Answer>[] = [];
+  const undo = new Error("Undo");
+  await db.sql.begin(async (tx) => {
+    await tx`select set_config('request.jwt.claims', ${JSON.stringify(actor.claims ?? {})}, true),
+      set_config('role', ${actor.role}, true)`;
+    rows = [...await tx.unsafe(text)];
+    throw undo;
+  }).catch((error) => {
+    if (error !== undo) throw error;
+  });
+  return rows;
+}
+
+/** Messages sent on channels, in the order they were sent; of one channel, or of all. */
+export async function sentMessages(db: TestDatabase, topic?: string): Promise<SentMessage[]> {
+  const rows = await db.sql`
+    select topic, event, private as is_private, payload from realtime.messages
+    where ${topic ?? null}::text is null or topic = ${topic ?? null} order by inserted_at, id`;
+  return rows.map((row) => ({ ...row, data: row.payload.data })) as unknown as SentMessage[];
+}
+
+export type SentMessage = { topic: string; event: string; is_private: boolean; payload: Answer; data: Answer };
+
+/** Asserts that a call fails with the SQLSTATE, and answers the error. */
+export async function refused(call: Promise<unknown>, sqlState: string, what = "the call"): Promise<Answer> {
+  const error = await call.then(() => undefined, (error) => error);
+  assert.ok(error, `${what} must fail with ${sqlState}`);
+  assert.equal(error.code, sqlState, `${what} must fail with ${sqlState}, not with ${error.code}: ${error.message}`);
+  return error;
+}
+
+/** Asserts that a call is refused in a way that its caller learns of as its own mistake. */
+export async function refusedAsInvalid(call: Promise<unknown>, what = "the call"): Promise<void> {
+  const error = await call.then(() => undefined, (error) => error);
+  assert.ok(error, `${what} must be refused`);
+  // Class 22 is "data exception": both sides answer it as invalid_request.
+  assert.match(error.code ?? "", /^(MU004|MU005|MU015|22...)$/, `${what} fails with ${error.code}: ${error.message}`);
 }

@@ -51,7 +51,7 @@ export class TestDatabase implements AsyncDisposable {
 
   /** Calls a function of schema muster in a transaction of its own. */
   call(actor: Actor, name: string, args: Args = {}): Promise<Answer> {
-    return this.sql.begin((tx) => this.callIn(tx, actor, name, args)) as Promise<Answer>;
+    return this.sql.begin((tx) => this.callIn(tx as unknown as postgres.Sql, actor, name, args)) as Promise<Answer>;
   }
 
   /** Calls a function of schema muster within a transaction that the test keeps open. */

@@ -82,6 +82,6 @@ export async function workerRpc(
     body: JSON.stringify(args),
   });
   const body = await response.json();
-  if (!response.ok) throw errorFromSql(body);
+  if (!response.ok) throw errorFromSql(body, response.status);
   return body;
 }

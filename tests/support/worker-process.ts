@@ -103,6 +103,16 @@ export class WorkerProcess {
     });
   }
 
+  /** The code it exits with by itself. */
+  async exitCode(): Promise<number> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), patienceMs));
+    const status = await Promise.race([this.ended, late]);
+    clearTimeout(timer);
+    if (status === undefined) throw new Error(`The worker did not end: ${this.#story()}`);
+    return status.code;
+  }
+
   signal(name: Deno.Signal): void {
     this.#child.kill(name);
   }

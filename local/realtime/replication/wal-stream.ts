@@ -8,7 +8,10 @@ const postgresEpochMs = Date.UTC(2000, 0, 1);
 // Unconfirmed positions make Postgres keep WAL, so this bounds what a quiet stream holds back.
 const statusEveryMs = 10_000;
 
-/** Reads a replication stream until it ends, confirming what was received; resolves with the reason of the end. */
+/**
+ * Reads a replication stream until it ends, confirming what was received; resolves with the reason of the end. What
+ * `onMessage` throws ends the stream, too.
+ */
 export function followWal(stream: Duplex, onMessage: (message: Uint8Array<ArrayBuffer>) => void): Promise<unknown> {
   return new Promise((resolve) => {
     let received = 0n;
@@ -24,7 +27,11 @@ export function followWal(stream: Duplex, onMessage: (message: Uint8Array<ArrayB
     stream.on("data", (chunk: Buffer<ArrayBuffer>) => {
       if (chunk[0] === xLogData) {
         received = later(received, chunk.readBigUInt64BE(1));
-        onMessage(chunk.subarray(xLogHeaderBytes));
+        try {
+          onMessage(chunk.subarray(xLogHeaderBytes));
+        } catch (error) {
+          stream.destroy(error instanceof Error ? error : new Error(String(error)));
+        }
       } else if (chunk[0] === keepalive) {
         received = later(received, chunk.readBigUInt64BE(1));
         if (chunk[17] === 1) confirm();

@@ -1,31 +1,8 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import { createRealtime, type Realtime } from "../../../local/realtime/server.ts";
+import { adminDbUrl, ignore, startRealtime } from "./support/own-server.ts";
 import { RawSocket } from "./support/raw-socket.ts";
-import { connectDatabase, newTopic, signToken, stack } from "./support/stack.ts";
-
-// These tests cut and switch off a Realtime server of their own, which needs the database's superuser.
-const adminDbUrl = Deno.env.get("SUPABASE_ADMIN_DB_URL");
-const ignore = !adminDbUrl;
-
-/** A server beside the stack's own, over the same database. */
-async function startRealtime(): Promise<{ realtime: Realtime; url: string } & AsyncDisposable> {
-  const realtime = createRealtime({ dbUrl: adminDbUrl ?? "", jwtSecret: stack.jwtSecret });
-  await realtime.start();
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
-    const url = new URL(request.url);
-    url.pathname = url.pathname.replace("/realtime/v1", "/socket");
-    return realtime.fetch(new Request(url, { headers: request.headers }), request);
-  });
-  return {
-    realtime,
-    url: `http://127.0.0.1:${server.addr.port}`,
-    async [Symbol.asyncDispose]() {
-      await realtime.stop();
-      await server.shutdown();
-    },
-  };
-}
+import { connectDatabase, newTopic, signToken } from "./support/stack.ts";
 
 Deno.test(
   "a server switched off closes its sockets, refuses new ones, and works again when on",
@@ -44,23 +21,27 @@ Deno.test(
 );
 
 Deno.test("messages from the database flow again after the link was cut", { ignore }, async () => {
-  await using server = await startRealtime();
+  const restored = Promise.withResolvers<void>();
+  await using server = await startRealtime({
+    log: (line) => "event" in line && line.event === "realtime.replication_restored" && restored.resolve(),
+  });
   await using database = connectDatabase();
-  const admin = postgres(adminDbUrl ?? "", { max: 1 });
   const topic = newTopic();
-  const key = await signToken({ role: "service_role" });
-  using socket = await RawSocket.open({ url: server.url, key, vsn: "2.0.0" });
+  using socket = await RawSocket.open({
+    url: server.url,
+    key: await signToken({ role: "service_role" }),
+    vsn: "2.0.0",
+  });
   await socket.join(topic, { private: true });
-  const [cut] = await admin`
-    select pg_terminate_backend(active_pid) as done, slot_name from pg_replication_slots
-    where slot_name like 'supabase_realtime_messages%' and database = current_database()`;
-  assert.ok(cut?.done);
-  await admin.end();
 
-  // The link says nothing when it is back; a message that arrives does.
-  const ready = newTopic();
-  await socket.join(ready, { private: true, broadcast: { replication_ready: true } });
-  await socket.nextEvent("system");
+  // The youngest link is this server's, not the stack's.
+  const admin = postgres(adminDbUrl ?? "", { max: 1 });
+  await admin`
+    select pg_terminate_backend(pid) from pg_stat_replication
+    where application_name = 'realtime_replication' order by backend_start desc limit 1`;
+  await admin.end();
+  await restored.promise;
+
   await database.sql`select realtime.send('{}'::jsonb, 'back', ${topic})`;
   assert.equal((await socket.nextEvent("broadcast")).payload.event, "back");
 });

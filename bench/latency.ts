@@ -1,0 +1,137 @@
+import { resolve } from "node:path";
+import { type LocalStack, startLocalStack } from "../local/stack.ts";
+import { createAdminDb } from "../shared/db/admin.ts";
+import { createClients, createSqlCall } from "../shared/db/sql-call.ts";
+import { MusterClient } from "../worker/index.ts";
+import { listenNotify } from "./listen-notify.ts";
+import { memoryOf } from "./memory.ts";
+import { heading, percentile, row } from "./statistics.ts";
+
+const samples = 200;
+const warmUps = 20;
+const repository = resolve(import.meta.dirname!, "..");
+
+type Samples = { started: number[]; seen: number[] };
+
+/** One idle worker, one job at a time: how long until the handler starts, and until the app sees the result. */
+export async function latency(): Promise<void> {
+  const dataDir = await Deno.makeTempDir({ prefix: "muster-bench-" });
+  const silent = () => {};
+  try {
+    const cold = performance.now();
+    const first = await startLocalStack({ dataDir, ports: { gateway: 0, database: 0 }, log: silent });
+    const withoutData = performance.now() - cold;
+    await first.stop();
+
+    const again = performance.now();
+    await using stack = await startLocalStack({ dataDir, ports: { gateway: 0, database: 0 }, log: silent });
+    const withData = performance.now() - again;
+    const atRest = await memoryOf([...Object.values(stack.pids)].filter((pid) => pid !== Deno.pid));
+    const launcher = await memoryOf([Deno.pid]).then(({ proportional }) => proportional);
+
+    const yardstick = await listenNotify(stack.dbUrl, samples);
+    const unit = percentile(yardstick, 0.5);
+    const { app, token } = await createTenant(stack);
+    const on = await withWorker(stack, token, [], () => measure(app));
+    const off = await withWorker(stack, token, ["--no-realtime"], () => measure(app));
+    const stillAlive = await memoryOf([Deno.pid]);
+
+    console.log(`\nOne idle worker, one job at a time, ${samples} samples; y is the yardstick's p50\n\n${heading}`);
+    console.log(row("LISTEN/NOTIFY there and back (yardstick)", yardstick, unit));
+    console.log(row("submit → handler start, Realtime on", on.started, unit));
+    console.log(row("submit → result seen by the app, Realtime on", on.seen, unit));
+    console.log(row("submit → handler start, Realtime off", off.started, unit));
+    console.log(row("submit → result seen by the app, Realtime off", off.seen, unit));
+    console.log(`
+stack, cold start without data          ${(withoutData / 1000).toFixed(1)} s
+stack, cold start with data             ${(withData / 1000).toFixed(1)} s
+stack at rest, shared pages once        ${(atRest.proportional + launcher).toFixed(0)} MB
+stack and worker after the run, same    ${stillAlive.proportional.toFixed(0)} MB
+worker script, resident                 ${on.worker.resident.toFixed(0)} MB (shared pages once: ${
+      on.worker.proportional.toFixed(0)
+    } MB)
+worker script, our code                 ${(await sourceBytes() / 1024).toFixed(0)} KB`);
+  } finally {
+    await Deno.remove(dataDir, { recursive: true }).catch(silent);
+  }
+}
+
+async function measure(app: MusterClient): Promise<Samples> {
+  const result: Samples = { started: [], seen: [] };
+  for (let i = -warmUps; i < samples; i++) {
+    // The app and the worker run on one machine: their clocks are one.
+    const began = performance.timeOrigin + performance.now();
+    const { id } = await app.submit({ type: "bench.now" });
+    const job = await app.wait(id, { timeoutSeconds: 30 });
+    const seen = performance.timeOrigin + performance.now();
+    if (job.status !== "succeeded") throw new Error(`Job ${id} is ${job.status}: ${JSON.stringify(job.error)}`);
+    if (i < 0) continue;
+    result.started.push((job.result as { startedAt: number }).startedAt - began);
+    result.seen.push(seen - began);
+  }
+  return result;
+}
+
+async function withWorker(stack: LocalStack, token: string, args: string[], run: () => Promise<Samples>) {
+  const identity = await Deno.makeTempFile();
+  await Deno.remove(identity);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--allow-all", "--no-check", resolve(repository, "worker", "cli.ts"), "--url", stack.url],
+      ...[
+        "--identity",
+        identity,
+        "--handlers",
+        resolve(repository, "bench", "handlers"),
+        "--log-format",
+        "json",
+        ...args,
+      ],
+    ],
+    env: { MUSTER_TOKEN: token },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (let text = ""; !text.includes('"worker.online"');) {
+      const { value, done } = await lines.read();
+      if (done) throw new Error("The worker ended at once");
+      text += value;
+    }
+    const drained = (async () => {
+      while (!(await lines.read()).done);
+    })();
+    const times = await run();
+    const worker = await memoryOf([child.pid]);
+    child.kill("SIGTERM");
+    await drained;
+    return { ...times, worker };
+  } finally {
+    await child.status;
+    await Deno.remove(identity).catch(() => {});
+  }
+}
+
+async function createTenant(stack: LocalStack): Promise<{ app: MusterClient; token: string }> {
+  const admin = createAdminDb(createSqlCall(createClients(stack)));
+  const { id: tenantId } = await admin.createTenant("bench");
+  const { apiKey } = await admin.createApiKey({ tenantId, executorName: "bench", expiresAt: null });
+  const { enrollmentToken } = await admin.createEnrollmentToken({
+    ...{ tenantId, name: "bench", capabilities: null, labels: {} },
+    ...{ maxUses: null, expiresAt: null, ephemeral: true },
+  });
+  return { app: new MusterClient({ url: stack.url, apiKey }), token: enrollmentToken };
+}
+
+/** What the worker script is made of, npm packages left out. */
+async function sourceBytes(): Promise<number> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", resolve(repository, "worker", "cli.ts")],
+    cwd: repository,
+  }).output();
+  const modules: { specifier: string; size?: number }[] = JSON.parse(new TextDecoder().decode(stdout)).modules;
+  return modules.filter(({ specifier }) => specifier.startsWith("file:") && !specifier.includes("/node_modules/"))
+    .reduce((sum, { size }) => sum + (size ?? 0), 0);
+}

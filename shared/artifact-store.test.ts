@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { createArtifactStore } from "./artifact-store.ts";
+import { createClients } from "./db/sql-call.ts";
+import { UnavailableError } from "./errors.ts";
+
+const platform = { url: "http://kong:8000", secretKey: "sb_secret_x", publishableKey: "sb_publishable_x" };
+
+/** A store over a Storage that `answer` plays. */
+function storeOver(publicUrl: string, answer: (request: Request) => Response) {
+  const { service } = createClients(platform, {
+    fetch: (input, init) => Promise.resolve(answer(new Request(input, init))),
+  });
+  return createArtifactStore(service, { url: platform.url, publicUrl }, { now: () => 0 });
+}
+
+Deno.test("presigned URLs are as seen from outside", async () => {
+  const store = storeOver("https://muster.example", (request) =>
+    Response.json(
+      request.url.includes("/upload/sign/")
+        ? { url: "/object/upload/sign/muster-artifacts/a/b?token=up" }
+        : { signedURL: "/object/sign/muster-artifacts/a/b?token=down" },
+    ));
+  const upload = await store.uploadUrl("a/b");
+  assert.ok(upload.url.startsWith("https://muster.example/storage/v1/object/upload/sign/"), upload.url);
+  assert.equal(upload.expiresAt, "1970-01-01T02:00:00.000Z");
+  const download = await store.downloadUrl("a/b", "report 1.json");
+  assert.ok(download.url.startsWith("https://muster.example/storage/v1/object/sign/"), download.url);
+  assert.equal(download.expiresAt, "1970-01-01T00:05:00.000Z");
+});
+
+Deno.test("a missing object is told from a Storage that fails", async () => {
+  const missing = storeOver(
+    platform.url,
+    () => Response.json({ statusCode: "404", error: "not_found", message: "Object not found" }, { status: 400 }),
+  );
+  assert.equal(await missing.read("a/b"), null);
+  const failing = storeOver(platform.url, () => new Response("<html>", { status: 502 }));
+  await assert.rejects(failing.read("a/b"), UnavailableError);
+  await assert.rejects(failing.uploadUrl("a/b"), UnavailableError);
+  await assert.rejects(failing.check(), UnavailableError);
+});

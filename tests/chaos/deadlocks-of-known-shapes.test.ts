@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { createTenant, createWorker, submit, succeeded } from "../support/actors.ts";
+import { Connections, startStep } from "../support/connections.ts";
+import { service, TestDatabase } from "../support/database.ts";
+import { violations } from "../support/invariants.ts";
+
+Deno.test("a hello with new capabilities and a forgotten job does not deadlock with a new class of the same concurrency key", async () => {
+  await using db = await TestDatabase.create();
+  await using connections = new Connections(db, 4);
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  await submit(db, tenant, { concurrency_key: "k" });
+  await worker.claim();
+
+  // Whoever holds the matching lock keeps the hello waiting for it; the hello holds the key by then, if it takes it first.
+  const gate = await connections.transaction();
+  await gate.call(service, "submit_jobs", { caller: tenant.caller, jobs: [{ type: "gate", requires: ["gate"] }] });
+  const args = { worker: { capabilities: ["new"], listening: false }, running: [] };
+  const hello = await startStep(db, connections, (tx) => tx.call(worker.actor, "hello", args));
+  const jobs = [{ type: "test", requires: ["new"], concurrency_key: "k" }];
+  const submitted = gate.call(service, "submit_jobs", { caller: tenant.caller, jobs });
+  await submitted;
+  await gate.commit();
+  await hello.committed;
+  assert.deepEqual(await violations(db.sql), []);
+});
+
+Deno.test("a revocation does not deadlock with a new class of the concurrency key that the worker's job held", async () => {
+  await using db = await TestDatabase.create();
+  await using connections = new Connections(db, 4);
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  await submit(db, tenant, { concurrency_key: "k" });
+  await worker.claim();
+
+  const gate = await connections.transaction();
+  await gate.call(service, "submit_jobs", { caller: tenant.caller, jobs: [{ type: "gate", requires: ["gate"] }] });
+  const args = { caller: { kind: "service", tenant_id: tenant.id }, worker_id: worker.id };
+  const revoked = await startStep(db, connections, (tx) => tx.call(service, "revoke_worker", args));
+  await gate.call(service, "submit_jobs", { caller: tenant.caller, jobs: [{ type: "test", concurrency_key: "k" }] });
+  await gate.commit();
+  await revoked.committed;
+  assert.deepEqual(await violations(db.sql), []);
+});
+
+Deno.test("a cancel that meets jobs changing hands does not deadlock with their workers", async () => {
+  await using db = await TestDatabase.create();
+  await using connections = new Connections(db, 6);
+  const tenant = await createTenant(db);
+  const first = await createWorker(db, tenant, { capabilities: ["first"], listening: true, slots: 2 });
+  const second = await createWorker(db, tenant, { capabilities: ["second"] });
+  const third = await createWorker(db, tenant, { capabilities: ["third"] });
+  const [own] = await submit(db, tenant, { requires: ["first"], concurrency_key: "k", concurrency_limit: 9 });
+  const [ownAttempt] = await first.claim();
+  assert.equal(ownAttempt!.job_id, own.id);
+
+  // The cancel locks jobs by id: one that the test holds, then one pushed to the first worker, then one of the second.
+  const waiting = await submit(db, tenant, ...Array(3).fill({ run_at: "2027-01-01T00:00:00Z", concurrency_key: "k", concurrency_limit: 9 }));
+  const [gateId, pushedId, takenId] = waiting.map((job) => job.id).sort();
+  const gate = await connections.transaction();
+  const classes = await db.sql`select id, requires from muster.job_classes`;
+  const classOf = async (name: string) => {
+    await submit(db, tenant, { requires: [name], run_at: "2027-01-01T00:00:00Z" });
+    const [row] = await db.sql`select id from muster.job_classes where requires = ${[name]}`;
+    return row!.id;
+  };
+  assert.ok(classes.length > 0);
+  await db.sql`update muster.jobs set status = 'queued', concurrency_key = null, class_id = ${await classOf("third")} where id = ${gateId}`;
+  const [held] = await third.claim();
+  assert.equal(held!.job_id, gateId);
+  const events = [{ ...held, number: 1, kind: "log", data: {} }];
+  assert.equal((await gate.call(third.actor, "report_events", { events })).accepted, 1);
+  const cancel = await startStep(db, connections, (tx) =>
+    tx.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [gateId, pushedId, takenId] }));
+  assert.equal(cancel.isDone(), false);
+
+  await db.sql`update muster.jobs set status = 'queued', class_id = ${await classOf("second")} where id = ${takenId}`;
+  const [taken] = await second.claim();
+  await db.sql`update muster.jobs set status = 'queued', class_id = ${await classOf("first")} where id = ${pushedId}`;
+  await db.call(service, "tick");
+  const [pushed] = await db.sql`select status, worker_id from muster.jobs where id = ${pushedId!}`;
+  assert.deepEqual([pushed!.status, pushed!.worker_id], ["assigned", first.id]);
+
+  const key = await connections.transaction();
+  await connections.sql`select 1`;
+  const lock = await connections.sql.reserve();
+  await lock`begin`;
+  await lock`select from muster.concurrency_keys where key = 'k' for no key update`;
+  const one = await startStep(db, connections, (tx) =>
+    tx.call(first.actor, "complete_jobs", { results: [succeeded(ownAttempt!)], want: 2 }));
+  const two = await startStep(db, connections, (tx) =>
+    tx.call(second.actor, "complete_jobs", { results: [succeeded(taken!)], want: 0 }));
+  assert.deepEqual([one.isDone(), two.isDone()], [false, false]);
+  await gate.commit();
+  await lock`commit`;
+  lock.release();
+  await key.rollback();
+  const outcomes = await Promise.allSettled([cancel.committed, one.committed, two.committed]);
+  assert.deepEqual(outcomes.flatMap((outcome) => outcome.status === "rejected" ? [String(outcome.reason)] : []), []);
+});

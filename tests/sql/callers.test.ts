@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { createInput, createMember, createTenant, createWorker, refused, submit, type TestTenant } from "../support/actors.ts";
+import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
+
+type Need = "read" | "submit" | "operate" | "administer";
+type World = { tenant: TestTenant; job: Answer; ended: Answer; worker: Answer; artifact: Answer; pending: Answer };
+
+/** What a caller must be allowed for each function, and arguments with which an allowed one succeeds. */
+const functions: Record<string, { needs: Need; args: (world: World) => Args }> = {
+  submit_jobs: { needs: "submit", args: () => ({ jobs: [{ type: "test" }] }) },
+  get_job: { needs: "read", args: ({ job }) => ({ job_id: job.id }) },
+  list_jobs: { needs: "read", args: () => ({}) },
+  list_job_events: { needs: "read", args: ({ job }) => ({ job_id: job.id }) },
+  cancel_jobs: { needs: "submit", args: ({ job }) => ({ job_ids: [job.id] }) },
+  retry_job: { needs: "submit", args: ({ ended }) => ({ job_id: ended.id }) },
+  create_artifact: {
+    needs: "submit",
+    args: () => ({ artifact: { name: "a", size_bytes: 1, sha256: "0".repeat(64) } }),
+  },
+  get_artifact: { needs: "read", args: ({ artifact }) => ({ artifact_id: artifact.id }) },
+  authorize_artifact_finish: { needs: "submit", args: ({ pending }) => ({ artifact_id: pending.id }) },
+  list_artifacts: { needs: "read", args: ({ job }) => ({ job_id: job.id }) },
+  list_workers: { needs: "read", args: () => ({}) },
+  get_worker: { needs: "read", args: ({ worker }) => ({ worker_id: worker.id }) },
+  drain_worker: { needs: "operate", args: ({ worker }) => ({ worker_id: worker.id }) },
+  resume_worker: { needs: "operate", args: ({ worker }) => ({ worker_id: worker.id }) },
+  revoke_worker: { needs: "administer", args: ({ worker }) => ({ worker_id: worker.id }) },
+};
+
+const powers: Record<string, Need[]> = {
+  api_key: ["read", "submit", "operate"],
+  service: ["read", "submit", "operate", "administer"],
+  admin: ["read", "submit", "operate", "administer"],
+  editor: ["read", "submit", "operate"],
+  publisher: ["read"],
+  viewer: ["read"],
+};
+
+Deno.test("every function that takes a caller is in the table of what it needs", async () => {
+  await using db = await TestDatabase.create();
+  const rows = await db.sql`
+    select p.proname as name from pg_proc p
+    where p.pronamespace = 'muster'::regnamespace and p.proargnames[1] = 'caller' order by 1`;
+  assert.deepEqual(rows.map((row) => row.name), [...Object.keys(functions), "authorize_client"].sort());
+});
+
+for (const [kind, allowed] of Object.entries(powers)) {
+  const refusedNeeds = (["read", "submit", "operate", "administer"] as const).filter((need) => !allowed.includes(need));
+  Deno.test(`${kind} as a caller may ${allowed.join(", ")}${refusedNeeds.length ? ` and not ${refusedNeeds.join(", ")}` : ""}`, async () => {
+    await using db = await TestDatabase.create();
+    const world = await createWorld(db);
+    const caller = await callerOf(db, world.tenant, kind);
+    for (const [name, { needs, args }] of Object.entries(functions)) {
+      const call = db.call(service, name, { caller, ...args(world) });
+      if (allowed.includes(needs)) await call;
+      else await refused(call, "MU002", name);
+    }
+  });
+}
+
+Deno.test("every function refuses a caller that is nobody with unauthenticated", async () => {
+  await using db = await TestDatabase.create();
+  const world = await createWorld(db);
+  const now = await db.now();
+  const expired = await createKey(db, world.tenant, { expires_at: now.toISOString() });
+  const revoked = await createKey(db, world.tenant);
+  await db.sql`update muster.api_keys set revoked_at = ${now} where hash = ${revoked.hash as string}`;
+  const nobodies: Record<string, unknown> = {
+    "null": null,
+    "an empty object": {},
+    "an unknown kind": { kind: "root" },
+    "a kind in capitals": { kind: "SERVICE", tenant_id: world.tenant.id },
+    "an array": [],
+    "a string": "service",
+    "a number": 1,
+    "an API key without a hash": { kind: "api_key" },
+    "an API key with a null hash": { kind: "api_key", hash: null },
+    "an unknown API key": { kind: "api_key", hash: "0".repeat(64) },
+    "an expired API key": expired,
+    "a revoked API key": revoked,
+  };
+  for (const [what, caller] of Object.entries(nobodies)) {
+    for (const [name, { args }] of Object.entries(functions)) {
+      await refused(db.call(service, name, { caller, ...args(world) }), "MU001", `${name} by ${what}`);
+    }
+  }
+});
+
+Deno.test("every function refuses a user who is no member of the named tenant, or of any", async () => {
+  await using db = await TestDatabase.create();
+  const world = await createWorld(db);
+  const { userId } = await createMember(db, await createTenant(db), "admin");
+  const strangers: Args[] = [
+    { kind: "member", user_id: crypto.randomUUID() },
+    { kind: "member", user_id: crypto.randomUUID(), tenant_id: world.tenant.id },
+    { kind: "member", user_id: userId, tenant_id: world.tenant.id },
+    { kind: "member", user_id: userId, tenant_id: crypto.randomUUID() },
+    { kind: "member", tenant_id: world.tenant.id },
+  ];
+  for (const caller of strangers) {
+    for (const [name, { args }] of Object.entries(functions)) {
+      await refused(db.call(service, name, { caller, ...args(world) }), "MU002", `${name} by ${JSON.stringify(caller)}`);
+    }
+  }
+});
+
+Deno.test("every function refuses the secret key without a tenant that exists", async () => {
+  await using db = await TestDatabase.create();
+  const world = await createWorld(db);
+  for (const [name, { args }] of Object.entries(functions)) {
+    const by = (tenant_id: unknown) => db.call(service, name, { caller: { kind: "service", tenant_id }, ...args(world) });
+    await refused(by(crypto.randomUUID()), "MU003", name);
+    await refused(by(null), "MU003", name);
+    await refused(by("not-a-uuid"), "MU004", name);
+  }
+});
+
+Deno.test("every function that names a thing says not_found for another tenant's, for an unknown one and for null", async () => {
+  await using db = await TestDatabase.create();
+  const [world, foreign] = [await createWorld(db), await createWorld(db)];
+  for (const [name, { args }] of Object.entries(functions)) {
+    const [key, value] = Object.entries(args(foreign))[0] ?? [];
+    if (key === undefined || !/_ids?$/.test(key)) continue;
+    const wrap = (id: string | null) => ({ [key]: Array.isArray(value) ? [id] : id });
+    const messages: string[] = [];
+    for (const id of [[value].flat()[0] as string, crypto.randomUUID(), null]) {
+      const before = await snapshot(db);
+      const error = await refused(
+        db.call(service, name, { caller: world.tenant.caller, ...wrap(id) }).catch((error) => {
+          // An API key may not revoke at all; a caller who may must get the same answer.
+          if (error.code !== "MU002") throw error;
+          return db.call(service, name, { caller: { kind: "service", tenant_id: world.tenant.id }, ...wrap(id) });
+        }),
+        "MU003",
+        `${name}(${id})`,
+      );
+      messages.push(error.message.replaceAll(String(id), "…"));
+      assert.deepEqual(await snapshot(db), before, `${name} changed something`);
+    }
+    assert.equal(messages[0], messages[1], `${name} tells a foreign ${key} from an unknown one`);
+  }
+});
+
+Deno.test("a member of several tenants who names none acts in the one joined first", async () => {
+  await using db = await TestDatabase.create();
+  const [first, second] = [await createTenant(db), await createTenant(db)];
+  const { userId } = await createMember(db, second, "admin");
+  await db.sql`
+    insert into muster.members (tenant_id, user_id, role, created_at)
+    values (${first.id}, ${userId}, 'admin', ${new Date((await db.now()).getTime() - 1000)})`;
+  const answer = await db.call(service, "submit_jobs", {
+    caller: { kind: "member", user_id: userId },
+    jobs: [{ type: "test" }],
+  });
+  assert.equal(answer.jobs[0].job.tenant_id, first.id);
+});
+
+Deno.test("the use of an API key is noted once a minute", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const usedAt = async () => {
+    await db.call(service, "list_jobs", { caller: tenant.caller });
+    const [row] = await db.sql`select last_used_at from muster.api_keys where hash = ${tenant.caller.hash as string}`;
+    return row!.last_used_at.getTime();
+  };
+  const start = await usedAt();
+  assert.equal(start, (await db.now()).getTime());
+  await db.advance(59);
+  assert.equal(await usedAt(), start);
+  await db.advance(2);
+  assert.equal(await usedAt(), (await db.now()).getTime());
+});
+
+async function createWorld(db: TestDatabase): Promise<World> {
+  const tenant = await createTenant(db);
+  const [job, ended] = await submit(db, tenant, {}, {});
+  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [ended.id] });
+  const artifact = await createInput(db, tenant);
+  const pending = await db.call(service, "create_artifact", {
+    caller: tenant.caller,
+    artifact: { name: "b", size_bytes: 1, sha256: "0".repeat(64) },
+  });
+  return { tenant, job, ended, artifact, pending, worker: await createWorker(db, tenant) };
+}
+
+async function callerOf(db: TestDatabase, tenant: TestTenant, kind: string): Promise<Args> {
+  if (kind === "api_key") return tenant.caller;
+  if (kind === "service") return { kind, tenant_id: tenant.id };
+  return (await createMember(db, tenant, kind as "admin")).caller;
+}
+
+async function createKey(db: TestDatabase, tenant: TestTenant, options: Args = {}): Promise<Args> {
+  const hash = crypto.randomUUID().replaceAll("-", "").repeat(2);
+  await db.call(service, "create_api_key", {
+    tenant_id: tenant.id,
+    executor_name: "app",
+    key_prefix: "msk_test",
+    key_hash: hash,
+    ...options,
+  });
+  return { kind: "api_key", hash };
+}
+
+/** Everything that a refused call must leave as it was. */
+async function snapshot(db: TestDatabase): Promise<unknown> {
+  const tables = ["jobs", "job_events", "artifacts", "worker_devices", "audit_log"];
+  return Promise.all(tables.map(async (table) => [...await db.sql.unsafe(`select t::text from muster.${table} t order by 1`)]));
+}

@@ -1,0 +1,81 @@
+import type postgres from "postgres";
+
+/** Each names what is wrong when its query finds rows. */
+const questions: ReadonlyArray<readonly [string, string]> = [
+  [
+    "held_count differs from the jobs that a worker holds",
+    `select w.id, w.held_count, count(j.id) as held from muster.worker_devices w
+     left join muster.jobs j on j.worker_id = w.id and j.status in ('assigned', 'running')
+     group by w.id having w.held_count <> count(j.id)`,
+  ],
+  ["a worker holds more than its slots", `select w.id, w.slots, w.held_count from muster.worker_devices w where w.held_count > w.slots`],
+  [
+    "a worker that is gone holds a job",
+    `select j.id, w.status from muster.jobs j join muster.worker_devices w on w.id = j.worker_id
+     where j.status in ('assigned', 'running') and w.status in ('offline', 'revoked')`,
+  ],
+  [
+    "a concurrency key is above its limit",
+    `select c.key, c.max_running, count(*) as admitted from muster.concurrency_keys c
+     join muster.jobs j on j.tenant_id = c.tenant_id and j.concurrency_key = c.key
+     where j.status in ('queued', 'assigned', 'running')
+     group by c.tenant_id, c.key, c.max_running having count(*) > c.max_running`,
+  ],
+  [
+    "a job with a concurrency key has no row for the key",
+    `select j.id from muster.jobs j where j.concurrency_key is not null and not exists (
+       select from muster.concurrency_keys c where c.tenant_id = j.tenant_id and c.key = j.concurrency_key)`,
+  ],
+  [
+    "a job's events are not numbered 1, 2, 3 …",
+    `select j.id, count(e.*), min(e.sequence), max(e.sequence) from muster.jobs j
+     left join muster.job_events e on e.job_id = j.id
+     group by j.id having min(e.sequence) is distinct from 1 or max(e.sequence) <> count(e.*)`,
+  ],
+  [
+    "a job's last status event is not its status",
+    `select j.id, j.status, l.status as told from muster.jobs j
+     left join lateral (
+       select e.data ->> 'status' as status from muster.job_events e
+       where e.job_id = j.id and e.kind = 'status' order by e.sequence desc limit 1) l on true
+     where l.status is distinct from j.status::text`,
+  ],
+  [
+    "something happened to a job after its end",
+    `select e.job_id, e.sequence, e.data ->> 'status' as status from muster.job_events e
+     where e.kind = 'status' and e.data ->> 'status' in ('succeeded', 'failed', 'cancelled')
+       and exists (select from muster.job_events l where l.job_id = e.job_id and l.sequence > e.sequence)`,
+  ],
+  [
+    "an attempt was held by two workers",
+    `select e.job_id, e.attempt, count(distinct e.data ->> 'worker_id') as workers from muster.job_events e
+     where e.kind = 'status' and e.data ->> 'status' in ('assigned', 'running')
+     group by e.job_id, e.attempt having count(distinct e.data ->> 'worker_id') > 1`,
+  ],
+  [
+    "an attempt was started twice",
+    `select e.job_id, e.attempt from muster.job_events e
+     where e.kind = 'status' and e.data ->> 'status' = 'running'
+     group by e.job_id, e.attempt having count(*) > 1`,
+  ],
+  [
+    "a job was tried more often than it may be",
+    `select j.id, j.attempts, j.released_count, j.max_attempts from muster.jobs j
+     where j.attempts - j.released_count > j.max_attempts`,
+  ],
+  [
+    "a job is held by a worker of another tenant",
+    `select j.id, j.worker_id from muster.jobs j join muster.worker_devices w on w.id = j.worker_id
+     where j.tenant_id <> w.tenant_id`,
+  ],
+];
+
+/** What breaks the invariants in this database, in words; empty when nothing does. */
+export async function violations(sql: postgres.Sql): Promise<string[]> {
+  const found: string[] = [];
+  for (const [what, query] of questions) {
+    const rows = await sql.unsafe(query);
+    if (rows.length > 0) found.push(`${what}: ${JSON.stringify(rows.slice(0, 5))}${rows.length > 5 ? ` and ${rows.length - 5} more` : ""}`);
+  }
+  return found;
+}

@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { InvalidRequestError, UnavailableError } from "../shared/errors.ts";
+import type { JobEvent } from "./attempt.ts";
+import { Outbox } from "./outbox.ts";
+
+function event(number: number, more: Partial<JobEvent> = {}): JobEvent {
+  return { jobId: "a", attempt: 1, number, kind: "log", data: null, ...more };
+}
+
+const numbers = (calls: (readonly JobEvent[])[]) => calls.map((events) => events.map(({ number }) => number));
+
+Deno.test("Outbox sends what was added in one turn in one call, in order", async () => {
+  const calls: (readonly JobEvent[])[] = [];
+  const outbox = new Outbox({ report: (events) => Promise.resolve((calls.push(events), [])) });
+  for (let number = 1; number <= 3; number += 1) void outbox.add(event(number), 10);
+  await outbox.delivered(event(0));
+  assert.deepEqual(numbers(calls), [[1, 2, 3]]);
+});
+
+Deno.test("Outbox keeps only the latest progress that waits", async () => {
+  const calls: (readonly JobEvent[])[] = [];
+  const outbox = new Outbox({ report: (events) => Promise.resolve((calls.push(events), [])) });
+  void outbox.add(event(1, { kind: "progress" }), 10);
+  void outbox.add(event(2, { kind: "progress" }), 10);
+  void outbox.add(event(3), 10);
+  void outbox.add(event(4, { kind: "progress" }), 10);
+  await outbox.delivered(event(0));
+  assert.deepEqual(numbers(calls), [[2, 3, 4]]);
+});
+
+Deno.test("Outbox splits what is too much for one call", async () => {
+  const calls: (readonly JobEvent[])[] = [];
+  const outbox = new Outbox({ report: (events) => Promise.resolve((calls.push(events), [])), intervalMs: 0 });
+  for (let number = 1; number <= 501; number += 1) void outbox.add(event(number), 10);
+  await outbox.delivered(event(0));
+  assert.deepEqual(calls.map((events) => events.length), [500, 1]);
+});
+
+Deno.test("Outbox sends again what was not delivered, before what came later", async () => {
+  const calls: (readonly JobEvent[])[] = [];
+  const outbox = new Outbox({
+    random: () => 0,
+    report: (events) => {
+      calls.push(events);
+      if (calls.length === 1) {
+        void outbox.add(event(2), 10);
+        return Promise.reject(new UnavailableError("no answer"));
+      }
+      return Promise.resolve([]);
+    },
+  });
+  void outbox.add(event(1), 10);
+  await outbox.delivered(event(0));
+  assert.deepEqual(numbers(calls), [[1], [1, 2]]);
+});
+
+Deno.test("Outbox gives up events that are refused, and those of attempts that are over", async () => {
+  let dropped = 0;
+  const stale: string[] = [];
+  const outbox = new Outbox({
+    report: ([first]) =>
+      first?.jobId === "bad" ? Promise.reject(new InvalidRequestError("no")) : Promise.resolve([event(0)]),
+    onDropped: (count) => dropped += count,
+    onStale: ({ jobId }) => stale.push(jobId),
+    intervalMs: 0,
+  });
+  await outbox.add(event(1, { jobId: "bad" }), 10);
+  await outbox.delivered(event(1, { jobId: "bad" }));
+  await outbox.add(event(1), 10);
+  await outbox.delivered(event(1));
+  assert.equal(dropped, 1);
+  assert.deepEqual(stale, ["a"]);
+  assert.equal(outbox.size, 0);
+});
