@@ -105,7 +105,8 @@ function obeySignals(worker: Worker): () => number {
     else void worker.stop("the process was told to end at once");
   };
   process.on("SIGINT", obey);
-  process.on("SIGTERM", obey);
+  // Windows has no SIGTERM to listen to.
+  if (process.platform !== "win32") process.on("SIGTERM", obey);
   return () => signals;
 }
 

@@ -54,9 +54,9 @@ export class WorkerProcess {
       ...Object.entries(options.labels ?? {}).flatMap(([key, value]) => ["--label", `${key}=${value}`]),
       ...(options.args ?? []),
     ];
-    const script = new URL("../../worker/cli.ts", import.meta.url).pathname;
+    const script = join(import.meta.dirname ?? "", "../../worker/cli.ts");
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-lock", decodeURIComponent(script), ...args],
+      args: ["run", "-A", "--no-lock", script, ...args],
       env: { MUSTER_DEBUG: "1", ...options.env },
       stdin: "null",
       stdout: "piped",

@@ -27,6 +27,16 @@ export const fileDigest = defineHandler({
   },
 });
 
+const lineFeed = 10;
+/** White space beyond ASCII, as `\s` knows it. */
+const wideBlanks: ReadonlySet<number> = new Set(
+  [0xa0, 0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000, 0xfeff, ...Array.from({ length: 11 }, (_, i) => 0x2000 + i)],
+);
+
+function isBlank(unit: number): boolean {
+  return unit < 128 ? unit === 32 || (unit >= 9 && unit <= 13) : wideBlanks.has(unit);
+}
+
 async function digest(
   name: string,
   size: number,
@@ -39,14 +49,15 @@ async function digest(
   let lines = 0;
   let words = 0;
   let inWord = false;
-  let last = "";
+  let last = 0;
+  // Unit by unit: a file has millions of them, and each would be a string of its own otherwise.
   const count = (text: string) => {
-    for (const character of text) {
-      if (character === "\n") lines += 1;
-      const blank = /\s/.test(character);
+    for (let index = 0; index < text.length; index += 1) {
+      last = text.charCodeAt(index);
+      if (last === lineFeed) lines += 1;
+      const blank = isBlank(last);
       if (!blank && !inWord) words += 1;
       inWord = !blank;
-      last = character;
     }
   };
   for await (const chunk of stream) {
@@ -56,6 +67,6 @@ async function digest(
     await progress(size === 0 ? 1 : bytes / size, `${bytes} of ${size} bytes`);
   }
   count(decoder.decode());
-  if (last !== "" && last !== "\n") lines += 1;
+  if (bytes > 0 && last !== lineFeed) lines += 1;
   return { name, sha256: await hash.digest(), bytes, lines, words };
 }

@@ -1,0 +1,233 @@
+import assert from "node:assert/strict";
+import { channels } from "../../shared/channels.ts";
+import { createTenant, createWorker, getJob, refusedAsInvalid, sentMessages, submit, tick } from "../support/actors.ts";
+import { type Answer, service, TestDatabase } from "../support/database.ts";
+
+Deno.test("heartbeat() keeps the lease on all jobs of a worker for as long as it beats", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 2 });
+  await submit(db, tenant, {}, {});
+  const running = await worker.claim(2);
+  for (let n = 0; n < 10; n++) {
+    await db.advance(5);
+    const answer = await worker.heartbeat({ running });
+    assert.deepEqual([answer.resync, answer.stop, answer.jobs, answer.next_seconds], [false, [], [], 5]);
+    await tick(db);
+  }
+  for (const job of running) assert.equal((await getJob(db, tenant, job.job_id)).attempts, 1);
+});
+
+Deno.test("heartbeat() writes no row per job", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 5 });
+  await submit(db, tenant, {}, {}, {}, {}, {});
+  const running = await worker.claim(5);
+  const versions = () => db.sql`select xmin::text, ctid::text from muster.jobs union all select xmin::text, ctid::text from muster.worker_devices order by 1, 2`;
+  const before = [...await versions()];
+  await db.advance(1);
+  await worker.heartbeat({ running, metrics: { cpu: 0.5 } });
+  assert.deepEqual([...await versions()], before);
+});
+
+Deno.test("heartbeat() answers 30 s to an idle worker and 5 s to a busy one", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  assert.equal((await worker.heartbeat()).next_seconds, 30);
+  await submit(db, tenant, {});
+  const { jobs, next_seconds } = await worker.heartbeat({ want: 1 });
+  assert.equal(next_seconds, 5);
+  assert.equal((await worker.heartbeat({ running: jobs })).next_seconds, 5);
+});
+
+Deno.test("heartbeat() stretches the interval as the fleet grows", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  await db.sql`update muster_private.scheduler_state set beating_count = 100000`;
+  assert.ok((await worker.heartbeat()).next_seconds >= 500);
+});
+
+Deno.test("heartbeat() starts what was pushed and claims up to want", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 3, listening: true });
+  const [pushed] = await submit(db, tenant, { payload: 1 });
+  assert.equal(pushed.status, "assigned");
+  await db.call(service, "drain_worker", { caller: tenant.caller, worker_id: worker.id });
+  const [waiting] = await submit(db, tenant, { payload: 2 });
+  assert.equal(waiting.status, "queued");
+  await db.sql`update muster.worker_devices set drain_requested_at = null, status = 'online'`;
+  const none = await worker.heartbeat({ want: 0 });
+  assert.deepEqual(none.jobs.map((job: Answer) => job.payload), [1]);
+  const { jobs } = await worker.heartbeat({ running: none.jobs, want: 2 });
+  assert.deepEqual(jobs.map((job: Answer) => job.payload), [2]);
+});
+
+Deno.test("heartbeat() hands over again what an answer was lost for, and gives it up after a while", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const [job] = await submit(db, tenant, { payload: "again" });
+  await worker.claim();
+  await db.advance(4);
+  const { jobs } = await worker.heartbeat();
+  assert.deepEqual(jobs.map((each: Answer) => [each.job_id, each.attempt, each.payload]), [[job.id, 1, "again"]]);
+  await db.advance(7);
+  const late = await worker.heartbeat();
+  assert.deepEqual(late.jobs, []);
+  const requeued = await getJob(db, tenant, job.id);
+  assert.deepEqual([requeued.status, requeued.worker_id], ["queued", null]);
+});
+
+Deno.test("heartbeat() tells what to stop: cancelled, replaced, unknown and other tenants' attempts", async () => {
+  await using db = await TestDatabase.create();
+  const [tenant, other] = [await createTenant(db), await createTenant(db)];
+  const worker = await createWorker(db, tenant, { slots: 2 });
+  const [gone, kept] = await submit(db, tenant, {}, {});
+  const [foreign] = await submit(db, other, {});
+  const held = await worker.claim(2);
+  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [gone.id] });
+  const { stop } = await worker.heartbeat({
+    running: [...held, { job_id: kept.id, attempt: 7 }, { job_id: foreign.id, attempt: 0 }],
+  });
+  const reasons = stop.map((each: Answer) => [each.job_id, each.attempt, each.reason]).sort();
+  assert.deepEqual(reasons, [[gone.id, 1, "cancelled"], [kept.id, 7, "replaced"], [foreign.id, 0, "unknown"]].sort());
+});
+
+Deno.test("heartbeat() of a worker that counts as lost asks it to greet again and gives it nothing", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  await db.advance(91);
+  await tick(db);
+  await submit(db, tenant, {});
+  const answer = await worker.heartbeat({ want: 1 });
+  assert.deepEqual([answer.resync, answer.jobs], [true, []]);
+  assert.equal((await worker.hello()).status, "online");
+  assert.equal((await worker.heartbeat({ want: 1 })).jobs.length, 1);
+});
+
+Deno.test("heartbeat() commands a drain until an operator ends it, and gives nothing meanwhile", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  await submit(db, tenant, {});
+  await db.call(service, "drain_worker", { caller: tenant.caller, worker_id: worker.id });
+  const drained = await worker.heartbeat({ want: 1 });
+  assert.deepEqual([drained.commands, drained.jobs], [["drain"], []]);
+  await db.call(service, "resume_worker", { caller: tenant.caller, worker_id: worker.id });
+  const resumed = await worker.heartbeat({ want: 1 });
+  assert.deepEqual([resumed.commands, resumed.jobs.length], [[], 1]);
+});
+
+Deno.test("heartbeat() of a worker that drains by itself shows it as draining, until it says otherwise", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const status = async () => (await db.call(service, "get_worker", { caller: tenant.caller, worker_id: worker.id })).status;
+  await submit(db, tenant, {});
+  assert.deepEqual((await worker.heartbeat({ draining: true, want: 1 })).jobs, []);
+  assert.equal(await status(), "draining");
+  await worker.heartbeat();
+  assert.equal(await status(), "online");
+});
+
+Deno.test("heartbeat() shows a worker that echoes no nonce as deaf, and serves it all the same", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { listening: true });
+  let deaf = false;
+  for (let seconds = 0; seconds < 200 && !deaf; seconds += 30) {
+    await db.advance(30);
+    await tick(db);
+    deaf = (await worker.heartbeat({ listening: true })).deaf;
+  }
+  assert.ok(deaf, "the worker is deaf after 200 s without an echo");
+  assert.equal((await submit(db, tenant, {}))[0].status, "queued");
+  assert.equal((await worker.heartbeat({ listening: true, want: 1 })).jobs.length, 1);
+});
+
+Deno.test("heartbeat() lets a worker hear again once it echoes the newest nonce", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  assert.equal((await worker.heartbeat({ listening: true })).deaf, true);
+  const wake = (await sentMessages(db, channels.workerTasks(worker.id))).at(-1);
+  assert.equal(wake!.event, "wake");
+  assert.equal((await worker.heartbeat({ listening: true, wake_nonce: wake!.data.nonce })).deaf, false);
+  assert.equal((await submit(db, tenant, {}))[0].status, "assigned");
+});
+
+Deno.test("heartbeat() keeps a listening worker's nonce fresh, one wake a minute at most", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { listening: true });
+  await db.sql`delete from realtime.messages`;
+  for (let seconds = 0; seconds < 300; seconds += 5) {
+    await db.advance(5);
+    await tick(db);
+    const [row] = await db.sql`select wake_nonce from muster.worker_heartbeats`;
+    assert.equal((await worker.heartbeat({ listening: true, wake_nonce: row!.wake_nonce })).deaf, false);
+  }
+  const wakes = await sentMessages(db);
+  assert.ok(wakes.length >= 3 && wakes.length <= 5, `${wakes.length} wakes in five minutes`);
+});
+
+Deno.test("heartbeat() takes metrics and events along", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const [job] = await submit(db, tenant, {});
+  const running = await worker.claim();
+  const events = [{ ...running[0], number: 1, kind: "progress", data: { fraction: 0.25, note: "a quarter" } }];
+  await worker.heartbeat({ running, events, metrics: { cpu: 0.5 } });
+  const { progress, progress_note } = await getJob(db, tenant, job.id);
+  assert.deepEqual([progress, progress_note], [0.25, "a quarter"]);
+  const shown = await db.call(service, "get_worker", { caller: tenant.caller, worker_id: worker.id });
+  assert.deepEqual(shown.metrics, { cpu: 0.5 });
+  await worker.heartbeat({ running });
+  const still = await db.call(service, "get_worker", { caller: tenant.caller, worker_id: worker.id });
+  assert.deepEqual(still.metrics, { cpu: 0.5 });
+});
+
+Deno.test("heartbeat() runs a late tick", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [worker, silent] = [await createWorker(db, tenant), await createWorker(db, tenant)];
+  await submit(db, tenant, {});
+  const [lost] = await silent.claim();
+  await db.advance(16);
+  for (let n = 0; n < 3; n++) {
+    const { jobs, next_seconds } = await worker.heartbeat({ want: 1 });
+    if (jobs.length > 0) return assert.deepEqual([jobs[0].job_id, jobs[0].attempt], [lost!.job_id, 2]);
+    assert.equal(next_seconds, 0);
+  }
+  assert.fail("The job of the silent worker was not handed over");
+});
+
+Deno.test("heartbeat() refuses misuse and keeps nothing of it", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const attempt = { job_id: crypto.randomUUID(), attempt: 1 };
+  const bad: Record<string, unknown> = {
+    "running null": { running: null },
+    "running as an object": { running: {} },
+    "running of 257": { running: Array.from({ length: 257 }, () => attempt) },
+    "running with an id that is no UUID": { running: [{ job_id: "x", attempt: 1 }] },
+    "running of strings": { running: ["x"] },
+    "running with an attempt over all bounds": { running: [{ ...attempt, attempt: 1e12 }] },
+    "events as an object": { running: [], events: {} },
+    "501 events": { running: [], events: Array.from({ length: 501 }, (_, n) => ({ ...attempt, number: n, kind: "log", data: {} })) },
+    "an event of an unknown kind": { running: [], events: [{ ...attempt, number: 1, kind: "status", data: {} }] },
+    "metrics of a megabyte": { running: [], metrics: { x: "x".repeat(1_000_000) } },
+    "metrics that are no object": { running: [], metrics: [1] },
+  };
+  for (const [what, args] of Object.entries(bad)) {
+    await refusedAsInvalid(db.call(worker.actor, "heartbeat", args as Record<string, unknown>), what);
+  }
+  assert.deepEqual((await db.call(worker.actor, "heartbeat", { running: [], events: null, want: null, listening: null, draining: null })).jobs, []);
+});
