@@ -80,10 +80,12 @@ create index audit_log_of_tenant_idx on muster.audit_log (tenant_id, id);
 
 create function muster_private.audit(tenant_id uuid, actor jsonb, action text, subject text, data jsonb default '{}')
 returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into muster.audit_log (tenant_id, actor, action, subject, data)
-  values (audit.tenant_id, audit.actor, audit.action, audit.subject, audit.data)
+  values (audit.tenant_id, audit.actor, audit.action, audit.subject, audit.data);
+end
 $$;
 comment on function muster_private.audit(uuid, jsonb, text, text, jsonb) is 'Adds a row to the audit log';
 

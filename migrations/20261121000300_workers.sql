@@ -72,43 +72,48 @@ insert into muster_private.scheduler_state default values;
 
 -- The lengths of time that scheduling goes by. One place, so that a test or an operator can read them together.
 create function muster_private.timing(name text) returns interval
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select case timing.name
+begin
+  return case timing.name
     when 'busy_heartbeat' then interval '5 seconds'
-    when 'busy_lost_after' then interval '15 seconds'
     when 'idle_heartbeat' then interval '30 seconds'
-    when 'idle_lost_after' then interval '90 seconds'
     when 'acknowledge' then interval '5 seconds'
     when 'poll' then interval '750 milliseconds'
     when 'wake_check' then interval '60 seconds'
-    when 'tick' then interval '3 seconds'
     when 'tick_late' then interval '10 seconds'
-  end
+  end;
+end
 $$;
 comment on function muster_private.timing(text) is
-  'The lengths of time scheduling goes by: heartbeats, deadlines, polling, the tick';
+  'The lengths of time scheduling goes by: heartbeats, acknowledging, polling, when a tick is late';
 
 -- Beats an interval apart such that the fleet as a whole sends about 200 a second at most.
 create function muster_private.heartbeat_interval(busy boolean) returns interval
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select greatest(
-    muster_private.timing(case when heartbeat_interval.busy then 'busy_heartbeat' else 'idle_heartbeat' end),
-    s.beating_count * interval '5 milliseconds')
-  from muster_private.scheduler_state s
+begin
+  return (
+    select greatest(
+      muster_private.timing(case when heartbeat_interval.busy then 'busy_heartbeat' else 'idle_heartbeat' end),
+      s.beating_count * interval '5 milliseconds')
+    from muster_private.scheduler_state s
+  );
+end
 $$;
 comment on function muster_private.heartbeat_interval(boolean) is
-  'How long a worker may wait until its next heartbeat; grows with the fleet';
+  'How long a worker may wait until its next heartbeat, 5 s busy and 30 s idle; grows with the fleet';
 
 create function muster_private.keep_lease(worker_id uuid, tenant_id uuid, busy boolean, at timestamptz) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into muster.worker_heartbeats as h (worker_id, tenant_id, last_seen_at, deadline_at)
   values (keep_lease.worker_id, keep_lease.tenant_id, keep_lease.at,
     keep_lease.at + 3 * muster_private.heartbeat_interval(keep_lease.busy))
-  on conflict (worker_id) do update
-  set last_seen_at = excluded.last_seen_at, deadline_at = excluded.deadline_at
+  on conflict on constraint worker_heartbeats_pkey do update
+  set last_seen_at = excluded.last_seen_at, deadline_at = excluded.deadline_at;
+end
 $$;
 comment on function muster_private.keep_lease(uuid, uuid, boolean, timestamptz) is
   'Notes that a worker was heard; three intervals of silence lose it';

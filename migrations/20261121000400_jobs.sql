@@ -191,33 +191,41 @@ create index job_inputs_of_artifact_idx on muster.job_inputs (tenant_id, artifac
 
 -- Shape of a job as every caller sees it.
 create function muster_private.job_json(job muster.jobs) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select jsonb_build_object(
-    'id', job.id, 'tenant_id', job.tenant_id, 'type', job.type, 'status', job.status,
-    'executor_id', job.executor_id, 'worker_id', job.worker_id,
-    'worker_name', (select w.name from muster.worker_devices w where w.id = job.worker_id),
-    'payload', job.payload, 'result', job.result, 'error', job.error,
-    'progress', job.progress, 'progress_note', job.progress_note,
-    'idempotency_key', job.idempotency_key, 'correlation_id', job.correlation_id,
-    'concurrency_key', job.concurrency_key, 'priority', job.priority,
-    'attempts', job.attempts, 'max_attempts', job.max_attempts, 'requires', job.requires, 'labels', job.labels,
-    'inputs', coalesce(
-      (select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = job.id), '[]'),
-    'notify', job.notify, 'retry_of', job.retry_of,
-    'attempt_timeout_seconds', extract(epoch from job.attempt_timeout)::integer,
-    'run_at', muster_private.iso(job.run_at), 'expires_at', muster_private.iso(job.expires_at))
-  || jsonb_build_object(
-    'created_at', muster_private.iso(job.created_at), 'updated_at', muster_private.iso(job.updated_at),
-    'queued_at', muster_private.iso(job.queued_at), 'assigned_at', muster_private.iso(job.assigned_at),
-    'started_at', muster_private.iso(job.started_at), 'finished_at', muster_private.iso(job.finished_at))
+begin
+  return (
+    select jsonb_build_object(
+      'id', job.id, 'tenant_id', job.tenant_id, 'type', job.type, 'status', job.status,
+      'executor_id', job.executor_id, 'worker_id', job.worker_id,
+      'worker_name', (select w.name from muster.worker_devices w where w.id = job.worker_id),
+      'payload', job.payload, 'result', job.result, 'error', job.error,
+      'progress', job.progress, 'progress_note', job.progress_note,
+      'idempotency_key', job.idempotency_key, 'correlation_id', job.correlation_id,
+      'concurrency_key', job.concurrency_key, 'priority', job.priority,
+      'attempts', job.attempts, 'max_attempts', job.max_attempts, 'requires', job.requires, 'labels', job.labels,
+      'inputs', coalesce(
+        (select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = job.id), '[]'),
+      'notify', job.notify, 'retry_of', job.retry_of,
+      'attempt_timeout_seconds', extract(epoch from job.attempt_timeout)::integer,
+      'run_at', muster_private.iso(job.run_at), 'expires_at', muster_private.iso(job.expires_at))
+    || jsonb_build_object(
+      'created_at', muster_private.iso(job.created_at), 'updated_at', muster_private.iso(job.updated_at),
+      'queued_at', muster_private.iso(job.queued_at), 'assigned_at', muster_private.iso(job.assigned_at),
+      'started_at', muster_private.iso(job.started_at), 'finished_at', muster_private.iso(job.finished_at))
+  );
+end
 $$;
 comment on function muster_private.job_json(muster.jobs) is 'A job as its callers see it';
 
 -- The rows of the jobs must be locked by the caller: the numbers have no gaps because writers take turns.
 create function muster_private.record_status(job_ids uuid[], at timestamptz) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
+  if coalesce(cardinality(record_status.job_ids), 0) = 0 then
+    return;
+  end if;
   insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
   select j.id,
     1 + coalesce((select max(e.sequence) from muster.job_events e where e.job_id = j.id), 0),
@@ -225,7 +233,8 @@ as $$
     jsonb_strip_nulls(jsonb_build_object('status', j.status, 'worker_id', j.worker_id, 'error', j.error)),
     record_status.at
   from muster.jobs j
-  where j.id = any (record_status.job_ids)
+  where j.id = any (record_status.job_ids);
+end
 $$;
 comment on function muster_private.record_status(uuid[], timestamptz) is 'Adds the present status of the jobs to their events';
 

@@ -4,16 +4,22 @@
 -- advisory. Whoever holds the tenant lock waits for no row any more: from there on rows are only taken with `skip locked`.
 
 create function muster_private.class_digest(requires text[], labels jsonb) returns text
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select encode(sha256(convert_to(jsonb_build_array(to_jsonb(class_digest.requires), class_digest.labels)::text, 'utf8')), 'hex')
+begin
+  return encode(sha256(convert_to(jsonb_build_array(to_jsonb(class_digest.requires), class_digest.labels)::text, 'utf8')), 'hex');
+end
 $$;
 comment on function muster_private.class_digest(text[], jsonb) is 'What a requirement set is known by; requires must be sorted and distinct';
 
 -- New classes and changed workers take turns, tenant by tenant: each must see what the other has done.
 create function muster_private.lock_matching(tenant_id uuid) returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock(hashtextextended('muster.matching:' || lock_matching.tenant_id, 0)) $$;
+language plpgsql set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('muster.matching:' || lock_matching.tenant_id, 0));
+end
+$$;
 comment on function muster_private.lock_matching(uuid) is 'Serialises changes to who fits what within a tenant';
 
 create function muster_private.intern_class(tenant_id uuid, requires text[], labels jsonb) returns bigint
@@ -72,13 +78,21 @@ comment on function muster_private.match_worker(uuid) is 'Recomputes which class
 -- while it looks for idle workers; whoever makes a slot free takes it alone before the last look at the queue. So one
 -- of the two commits first, and the other sees it.
 create function muster_private.lock_queueing(tenant_id uuid) returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock_shared(hashtextextended('muster.idle:' || lock_queueing.tenant_id, 0)) $$;
+language plpgsql set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock_shared(hashtextextended('muster.idle:' || lock_queueing.tenant_id, 0));
+end
+$$;
 comment on function muster_private.lock_queueing(uuid) is 'Held by who puts jobs into a tenant''s queue, from before it looks for idle workers to its commit';
 
 create function muster_private.lock_going_idle(tenant_id uuid) returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock(hashtextextended('muster.idle:' || lock_going_idle.tenant_id, 0)) $$;
+language plpgsql set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('muster.idle:' || lock_going_idle.tenant_id, 0));
+end
+$$;
 comment on function muster_private.lock_going_idle(uuid) is 'Held by who makes slots free, from before the last look at the queue to the commit';
 
 -- Takes up to `want` queued jobs for a worker whose row the caller has locked, best first, class by class: the head of

@@ -11,10 +11,12 @@ create type muster_private.attempt_ending as (
 
 -- Exponential, capped, with the upper half random: many jobs that failed together do not come back together.
 create function muster_private.retry_delay(failures integer, base interval, cap interval) returns interval
-language sql volatile set search_path = ''
+language plpgsql volatile set search_path = ''
 as $$
-  select case when retry_delay.failures < 1 then interval '0'
-    else least(retry_delay.cap, retry_delay.base * power(2, least(retry_delay.failures - 1, 30))) * (0.5 + random() / 2) end
+begin
+  return case when retry_delay.failures < 1 then interval '0'
+    else least(retry_delay.cap, retry_delay.base * power(2, least(retry_delay.failures - 1, 30))) * (0.5 + random() / 2) end;
+end
 $$;
 comment on function muster_private.retry_delay(integer, interval, interval) is
   'How long a job waits after so many failed attempts; 0 failures give no wait';

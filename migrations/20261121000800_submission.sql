@@ -4,27 +4,44 @@ create function muster_private.check_job(item jsonb, index integer) returns void
 language plpgsql stable set search_path = ''
 as $$
 declare
-  v_bytes constant integer := octet_length((check_job.item -> 'payload')::text);
+  v_name text;
 begin
-  if jsonb_typeof(check_job.item) <> 'object' or coalesce(check_job.item ->> 'type', '') !~ '^[a-zA-Z0-9][a-zA-Z0-9._/:-]{0,199}$' then
+  if jsonb_typeof(check_job.item) <> 'object' or jsonb_typeof(check_job.item -> 'type') is distinct from 'string'
+    or check_job.item ->> 'type' !~ '^[a-zA-Z0-9][a-zA-Z0-9._/:-]{0,199}$' then
     perform muster_private.fail('MU004', format('Cannot submit job %s: its type must be 1 to 200 letters, digits and . _ / : -', check_job.index));
   end if;
   -- The API counts compact JSON; jsonb writes a space after each comma and colon, so this one is generous.
-  if v_bytes > 524288 then
+  if octet_length((check_job.item -> 'payload')::text) > 524288 then
     perform muster_private.fail('MU005', format('Cannot submit job %s: its payload is over the limit of 256 KiB', check_job.index),
       'Upload the data as an artifact and name it in "inputs"');
+  end if;
+  perform muster_private.check_capabilities(check_job.item -> 'requires', 20);
+  perform muster_private.check_labels(check_job.item -> 'labels');
+  foreach v_name in array array['idempotency_key', 'correlation_id', 'concurrency_key'] loop
+    perform muster_private.check_text(check_job.item, v_name, 255);
+  end loop;
+  perform muster_private.check_number(check_job.item, 'priority', -100, 100);
+  perform muster_private.check_number(check_job.item, 'max_attempts', 1, 20);
+  perform muster_private.check_number(check_job.item, 'attempt_timeout_seconds', 1, 604800);
+  perform muster_private.check_number(check_job.item, 'timeout_seconds', 1, 604800);
+  perform muster_private.check_number(check_job.item, 'concurrency_limit', 1, 1000);
+  perform muster_private.check_number(check_job.item, 'retry_base_seconds', 0, 86400);
+  perform muster_private.check_number(check_job.item, 'retry_cap_seconds', 0, 86400);
+  if jsonb_typeof(coalesce(check_job.item -> 'inputs', '[]')) not in ('array', 'null')
+    or (jsonb_typeof(check_job.item -> 'inputs') = 'array' and jsonb_array_length(check_job.item -> 'inputs') > 100) then
+    perform muster_private.fail('MU004', format('Cannot submit job %s: inputs must be an array of at most 100 artifact ids', check_job.index));
   end if;
 end
 $$;
 comment on function muster_private.check_job(jsonb, integer) is 'Refuses a job that the API''s own limits would have refused';
 
 create function muster.submit_jobs(caller jsonb, jobs jsonb, correlation_id text default null) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(submit_jobs.caller, 'submit');
   v_now constant timestamptz := muster_private.now();
-  v_count constant integer := jsonb_array_length(submit_jobs.jobs);
+  v_count constant integer := case when jsonb_typeof(submit_jobs.jobs) = 'array' then jsonb_array_length(submit_jobs.jobs) else -1 end;
   v_items jsonb;
   v_class record;
   v_class_ids jsonb := '{}'::jsonb;
@@ -32,6 +49,9 @@ declare
   v_keys text[];
   v_answer jsonb;
 begin
+  if v_count < 0 then
+    perform muster_private.fail('MU004', 'Cannot submit jobs: they must be an array');
+  end if;
   if v_count not between 1 and 1000 then
     perform muster_private.fail('MU015', format('Cannot submit %s jobs: a batch has 1 to 1000', v_count), 'Send several batches');
   end if;
@@ -118,12 +138,14 @@ begin
     perform muster_private.assign_jobs(v_caller.tenant_id, v_now);
   end if;
 
-  select jsonb_agg(jsonb_build_object(
-      'job', muster_private.job_json(j), 'created', j.id = (i ->> 'id')::uuid) order by (i ->> 'index')::integer)
+  select jsonb_agg(jsonb_build_object('job', muster_private.job_json(j), 'created', own.id is not null)
+    order by (i ->> 'index')::integer)
   into v_answer
   from jsonb_array_elements(v_items) i
-  join muster.jobs j on j.id = (i ->> 'id')::uuid
-    or (j.tenant_id = v_caller.tenant_id and j.idempotency_key = i ->> 'idempotency_key');
+  left join muster.jobs own on own.id = (i ->> 'id')::uuid
+  left join muster.jobs known on own.id is null
+    and known.tenant_id = v_caller.tenant_id and known.idempotency_key = i ->> 'idempotency_key'
+  cross join lateral (select (case when own.id is null then known else own end).*) j;
   return jsonb_build_object('jobs', v_answer);
 end
 $$;
@@ -168,7 +190,7 @@ $$;
 comment on function muster_private.job_of_tenant(uuid, uuid) is 'A job of the tenant, or not_found: other tenants'' jobs do not exist';
 
 create function muster.get_job(caller jsonb, job_id uuid) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(get_job.caller, 'read');
@@ -184,12 +206,23 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(list_jobs.caller, 'read');
-  v_size constant integer := least(greatest(list_jobs.page_size, 1), 200);
+  v_size constant integer := least(greatest(coalesce(list_jobs.page_size, 50), 1), 200);
   v_before_at timestamptz := 'infinity'::timestamptz;
   v_before_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid;
   v_statuses text[];
+  v_unknown text;
   v_rows jsonb;
 begin
+  if jsonb_typeof(list_jobs.filters) not in ('object', 'null')
+    or jsonb_typeof(coalesce(list_jobs.filters -> 'status', 'null')) not in ('array', 'null') then
+    perform muster_private.fail('MU004', 'Cannot read the filters: they are an object, and status is an array');
+  end if;
+  select k into v_unknown from jsonb_object_keys(case jsonb_typeof(list_jobs.filters) when 'object' then list_jobs.filters else '{}' end) k
+  where k not in ('status', 'type', 'worker_id', 'correlation_id', 'idempotency_key', 'created_after', 'created_before')
+  limit 1;
+  if found then
+    perform muster_private.fail('MU004', format('Cannot filter jobs by %s', left(v_unknown, 100)));
+  end if;
   if list_jobs.cursor is not null then
     if list_jobs.cursor !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z_[0-9a-f-]{36}$' then
       perform muster_private.fail('MU004', 'Cannot read the cursor: it must be one that a list answered');
@@ -214,10 +247,14 @@ begin
       and (list_jobs.filters ->> 'created_after' is null or j.created_at > (list_jobs.filters ->> 'created_after')::timestamptz)
       and (list_jobs.filters ->> 'created_before' is null or j.created_at < (list_jobs.filters ->> 'created_before')::timestamptz)
     order by j.created_at desc, j.id desc
-    limit v_size
+    limit v_size + 1
   ) p;
-  return jsonb_build_object('jobs', v_rows, 'next_cursor', case when jsonb_array_length(v_rows) = v_size
-    then (v_rows -> -1 ->> 'created_at') || '_' || (v_rows -> -1 ->> 'id') end);
+  -- One more than asked for was read: whether it is there says whether another page follows.
+  if jsonb_array_length(v_rows) <= v_size then
+    return jsonb_build_object('jobs', v_rows, 'next_cursor', null);
+  end if;
+  return jsonb_build_object('jobs', v_rows - v_size, 'next_cursor',
+    (v_rows -> v_size - 1 ->> 'created_at') || '_' || (v_rows -> v_size - 1 ->> 'id'));
 end
 $$;
 comment on function muster.list_jobs(jsonb, jsonb, integer, text) is 'Jobs of the tenant, newest first, without payloads and results; at most 200 a page';
@@ -236,11 +273,11 @@ begin
   into v_events
   from (
     select * from muster.job_events e
-    where e.job_id = v_job.id and e.sequence > list_job_events.after
+    where e.job_id = v_job.id and e.sequence > coalesce(list_job_events.after, 0)
     order by e.sequence
-    limit least(greatest(list_job_events.page_size, 1), 500)
+    limit least(greatest(coalesce(list_job_events.page_size, 100), 1), 500)
   ) p;
-  return jsonb_build_object('events', v_events, 'last_sequence', coalesce((v_events -> -1 ->> 'sequence')::bigint, list_job_events.after));
+  return jsonb_build_object('events', v_events, 'last_sequence', coalesce((v_events -> -1 ->> 'sequence')::bigint, list_job_events.after, 0));
 end
 $$;
 comment on function muster.list_job_events(jsonb, uuid, bigint, integer) is 'Events of a job after a number, in order; at most 500 a page';
@@ -288,7 +325,7 @@ as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(cancel_jobs.caller, 'submit');
   v_now constant timestamptz := muster_private.now();
-  v_error constant jsonb := jsonb_build_object('code', 'cancelled', 'message', coalesce(cancel_jobs.reason, 'Cancelled by the submitter'));
+  v_error constant jsonb := jsonb_build_object('code', 'cancelled', 'message', coalesce(left(cancel_jobs.reason, 1000), 'Cancelled by the submitter'));
   v_endings muster_private.attempt_ending[] := array[]::muster_private.attempt_ending[];
   v_held record;
   v_waiting uuid[];

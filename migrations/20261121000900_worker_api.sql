@@ -2,17 +2,21 @@
 
 -- Jobs as they are handed to a worker, payload and all: this answer, never a message, is what it acts on.
 create function muster_private.assignments_json(job_ids uuid[]) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select coalesce(jsonb_agg(jsonb_build_object(
-    'job_id', j.id, 'attempt', j.attempts, 'type', j.type, 'payload', j.payload, 'requires', j.requires,
-    'correlation_id', j.correlation_id, 'max_attempts', j.max_attempts,
-    'attempt_timeout_seconds', extract(epoch from j.attempt_timeout)::integer,
-    'expires_at', muster_private.iso(j.expires_at),
-    'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
-    order by j.priority desc, j.position), '[]')
-  from muster.jobs j
-  where j.id = any (assignments_json.job_ids)
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'job_id', j.id, 'attempt', j.attempts, 'type', j.type, 'payload', j.payload, 'requires', j.requires,
+      'correlation_id', j.correlation_id, 'max_attempts', j.max_attempts,
+      'attempt_timeout_seconds', extract(epoch from j.attempt_timeout)::integer,
+      'expires_at', muster_private.iso(j.expires_at),
+      'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
+      order by j.priority desc, j.position), '[]')
+    from muster.jobs j
+    where j.id = any (assignments_json.job_ids)
+  );
+end
 $$;
 comment on function muster_private.assignments_json(uuid[]) is 'Jobs as a worker receives them';
 
@@ -109,7 +113,7 @@ $$;
 comment on function muster_private.send_wake(uuid, timestamptz) is 'Sends a nonce that a worker which hears will echo with its next heartbeat';
 
 create function muster.hello(worker jsonb, running jsonb default '[]') returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now constant timestamptz := muster_private.now();
@@ -121,17 +125,14 @@ declare
   v_forgotten muster_private.attempt_ending[];
   v_nonce text;
 begin
-  if jsonb_typeof(hello.worker) is distinct from 'object' or jsonb_typeof(coalesce(hello.running, '[]')) <> 'array' then
-    perform muster_private.fail('MU004', 'Cannot greet the worker: worker must be an object and running an array');
+  if jsonb_typeof(hello.worker) is distinct from 'object' then
+    perform muster_private.fail('MU004', 'Cannot greet the worker: it must be an object');
   end if;
+  perform muster_private.check_attempts(hello.running, 'running');
+  perform muster_private.check_number(hello.worker, 'slots', 1, 256);
+  perform muster_private.check_capabilities(hello.worker -> 'capabilities', 100);
+  perform muster_private.check_labels(hello.worker -> 'labels');
   v_slots := coalesce((hello.worker ->> 'slots')::integer, v_worker.slots);
-  if v_slots not between 1 and 256 then
-    perform muster_private.fail('MU004', format('Cannot give worker %s %s slots: a worker has 1 to 256', v_worker.name, v_slots));
-  end if;
-  if jsonb_typeof(hello.worker -> 'capabilities') = 'array' and jsonb_array_length(hello.worker -> 'capabilities') > 100 then
-    perform muster_private.fail('MU015', format('Cannot accept %s capabilities: a worker has at most 100',
-      jsonb_array_length(hello.worker -> 'capabilities')));
-  end if;
   v_worker := muster_private.lock_worker(v_worker.id);
   v_capabilities := muster_private.cut_capabilities(
     case when jsonb_typeof(hello.worker -> 'capabilities') = 'array'
@@ -202,15 +203,9 @@ comment on function muster.hello(jsonb, jsonb) is
   'A worker reports for work, or again after a break: what it can do, and what it still runs. Answers what to stop';
 
 create function muster_private.cut_capabilities(claimed text[], allowed text[]) returns text[]
-language plpgsql stable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-declare
-  v_bad text;
 begin
-  select c into v_bad from unnest(cut_capabilities.claimed) c where c !~ '^[a-z0-9][a-z0-9._/-]{0,99}$' limit 1;
-  if found then
-    perform muster_private.fail('MU004', format('Cannot accept capability %L: use 1 to 100 of a-z 0-9 . _ / -', left(v_bad, 100)));
-  end if;
   return array(
     select distinct c from unnest(cut_capabilities.claimed) c
     where cut_capabilities.allowed is null or c = any (cut_capabilities.allowed)
@@ -220,14 +215,18 @@ $$;
 comment on function muster_private.cut_capabilities(text[], text[]) is 'Claimed capabilities, cut to those allowed (null allows any), sorted';
 
 create function muster_private.stops_json(worker_id uuid, running jsonb) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select coalesce(jsonb_agg(jsonb_build_object('job_id', r.job_id, 'attempt', r.attempt, 'reason',
-    case when j.id is null then 'unknown' when j.attempts <> r.attempt then 'replaced' else j.status::text end)), '[]')
-  from muster_private.attempts_of(stops_json.running) r
-  join muster.worker_devices w on w.id = stops_json.worker_id
-  left join muster.jobs j on j.id = r.job_id and j.tenant_id = w.tenant_id
-  where j.id is null or j.attempts <> r.attempt or j.worker_id is distinct from w.id or j.status not in ('assigned', 'running')
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('job_id', r.job_id, 'attempt', r.attempt, 'reason',
+      case when j.id is null then 'unknown' when j.attempts <> r.attempt then 'replaced' else j.status::text end)), '[]')
+    from muster_private.attempts_of(stops_json.running) r
+    join muster.worker_devices w on w.id = stops_json.worker_id
+    left join muster.jobs j on j.id = r.job_id and j.tenant_id = w.tenant_id
+    where j.id is null or j.attempts <> r.attempt or j.worker_id is distinct from w.id or j.status not in ('assigned', 'running')
+  );
+end
 $$;
 comment on function muster_private.stops_json(uuid, jsonb) is 'Which of the attempts a worker runs are no longer its own';
 
@@ -235,7 +234,7 @@ create function muster.heartbeat(
   running jsonb, want integer default 0, events jsonb default '[]', metrics jsonb default null,
   wake_nonce text default null, listening boolean default null, draining boolean default false
 ) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now constant timestamptz := muster_private.now();
@@ -248,8 +247,9 @@ declare
   v_busy boolean;
   v_listened boolean;
 begin
-  if jsonb_typeof(heartbeat.running) is distinct from 'array' or jsonb_array_length(heartbeat.running) > 256 then
-    perform muster_private.fail('MU004', 'Cannot read the heartbeat: running must be an array of at most 256 attempts');
+  perform muster_private.check_attempts(heartbeat.running, 'running');
+  if jsonb_typeof(heartbeat.metrics) not in ('object', 'null') or octet_length(heartbeat.metrics::text) > 16384 then
+    perform muster_private.fail('MU004', 'Cannot read the heartbeat: metrics must be an object of at most 16 KiB');
   end if;
   v_worker := muster_private.lock_worker(v_worker.id);
   if v_worker.status = 'offline' then
@@ -268,7 +268,7 @@ begin
   end if;
 
   update muster.worker_heartbeats h
-  set metrics = coalesce(heartbeat.metrics, h.metrics),
+  set metrics = coalesce(nullif(heartbeat.metrics, 'null'), h.metrics),
     wake_heard_at = case when h.wake_nonce = heartbeat.wake_nonce then v_now else h.wake_heard_at end
   where h.worker_id = v_worker.id and (heartbeat.metrics is not null or h.wake_nonce = heartbeat.wake_nonce);
   select * into strict v_beat from muster.worker_heartbeats h where h.worker_id = v_worker.id;
@@ -339,7 +339,7 @@ comment on function muster.heartbeat(jsonb, integer, jsonb, jsonb, text, boolean
   'Keeps the lease on all jobs a worker runs, with one call; answers what to stop, what to start and when to call again';
 
 create function muster.claim_jobs(want integer default 1) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now constant timestamptz := muster_private.now();
@@ -360,9 +360,10 @@ comment on function muster.claim_jobs(integer) is 'Starts what was pushed to the
 -- A stale attempt changes nothing and is answered `stale`; the others still count (I2).
 -- Locks: the worker, its jobs in id order, concurrency keys, the tenant.
 create function muster.complete_jobs(results jsonb, want integer default 0) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_no_reason constant jsonb := '{"code": "failed", "message": "The worker gave no reason"}'::jsonb;
   v_now constant timestamptz := muster_private.now();
   v_worker muster.worker_devices := muster_private.current_worker();
   v_endings muster_private.attempt_ending[];
@@ -372,15 +373,22 @@ begin
   if jsonb_typeof(complete_jobs.results) is distinct from 'array' or jsonb_array_length(complete_jobs.results) > 1000 then
     perform muster_private.fail('MU015', 'Cannot complete jobs: results must be an array of at most 1000');
   end if;
+  if exists (
+    select from jsonb_array_elements(complete_jobs.results) r
+    where jsonb_typeof(r) <> 'object' or coalesce(r ->> 'status', '') not in ('succeeded', 'failed')
+      or jsonb_typeof(coalesce(r -> 'error', 'null')) not in ('object', 'null')
+  ) then
+    perform muster_private.fail('MU004', 'Cannot complete jobs: each result has a status, succeeded or failed, and error is an object');
+  end if;
   v_worker := muster_private.lock_worker(v_worker.id);
 
   with reported as (
-    select distinct on (r.item ->> 'job_id')
+    select distinct on (r.item ->> 'job_id', r.item ->> 'attempt')
       muster_private.to_uuid(r.item ->> 'job_id', 'job id') as job_id, (r.item ->> 'attempt')::integer as attempt,
       r.item ->> 'status' = 'succeeded' as is_success, nullif(r.item -> 'result', 'null') as result,
       nullif(r.item -> 'error', 'null') as error
     from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
-    order by r.item ->> 'job_id', r.ordinal
+    order by r.item ->> 'job_id', r.item ->> 'attempt', r.ordinal
   ), current as (
     select j.id, r.is_success, r.result, r.error,
       octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large
@@ -396,7 +404,7 @@ begin
       true)::muster_private.attempt_ending
     when c.is_success then row (c.id, 'succeeded', c.result, null, true)::muster_private.attempt_ending
     else row (c.id, 'failed', null,
-      coalesce(c.error, '{"code": "failed", "message": "The worker gave no reason"}'::jsonb),
+      coalesce(c.error, v_no_reason),
       coalesce((c.error ->> 'retryable')::boolean, true) = false)::muster_private.attempt_ending
     end)
   into v_endings from current c;
@@ -409,8 +417,8 @@ begin
   select coalesce(jsonb_agg(jsonb_build_object('job_id', r.item -> 'job_id', 'attempt', r.item -> 'attempt', 'outcome', case
       when e.job_id is not null and j.status in ('succeeded', 'failed') then 'accepted'
       when e.job_id is not null then 'retrying'
-      when j.worker_id = v_worker.id and j.attempts = (r.item ->> 'attempt')::integer
-        and j.status::text = r.item ->> 'status' and j.error ->> 'code' is distinct from 'attempt_timeout' then 'accepted'
+      when j.worker_id = v_worker.id and j.attempts = (r.item ->> 'attempt')::integer and j.status::text = r.item ->> 'status'
+        and (j.status = 'succeeded' or j.error = coalesce(nullif(r.item -> 'error', 'null'), v_no_reason)) then 'accepted'
       else 'stale' end) order by r.ordinal), '[]')
   into v_outcomes
   from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
@@ -449,7 +457,7 @@ begin
   end if;
   if exists (
     select from jsonb_array_elements(store_events.events) e
-    where coalesce(e ->> 'kind', '') not in ('progress', 'log', 'chunk') or (e ->> 'number')::bigint is null
+    where coalesce(e ->> 'kind', '') not in ('progress', 'log', 'chunk') or coalesce((e ->> 'number')::bigint, 0) < 1
       or octet_length((e -> 'data')::text) > 32768
   ) then
     perform muster_private.fail('MU004', 'Cannot report events: each has a number, a kind of progress, log or chunk, and data of at most 16 KiB');
@@ -480,13 +488,17 @@ begin
     from fresh f
     returning job_id, number, kind, data
   ), latest as (
-    select distinct on (s.job_id) s.job_id, s.data from stored s
+    select distinct on (s.job_id) s.job_id, s.number, s.data from stored s
     where s.kind = 'progress' order by s.job_id, s.number desc
   ), shown as (
     update muster.jobs j
-    set progress = least(greatest((l.data ->> 'fraction')::real, 0), 1), progress_note = left(l.data ->> 'note', 500),
-      updated_at = store_events.at
-    from latest l where j.id = l.job_id
+    set progress = case when l.data ->> 'fraction' is not null
+        then least(greatest((l.data ->> 'fraction')::real, 0), 1) end,
+      progress_note = left(l.data ->> 'note', 500), updated_at = store_events.at
+    from latest l
+    where j.id = l.job_id and not exists (
+      select from muster.job_events k
+      where k.job_id = j.id and k.attempt = j.attempts and k.number > l.number and k.kind = 'progress')
   )
   select count(*), jsonb_agg(to_jsonb(s)) into v_count, v_stored from stored s;
 
@@ -513,7 +525,7 @@ comment on function muster_private.store_events(muster.worker_devices, jsonb, ti
   'Stores events of attempts that are still the worker''s own; others are answered as stale';
 
 create function muster.report_events(events jsonb) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   return muster_private.store_events(muster_private.current_worker(), report_events.events, muster_private.now());
@@ -531,7 +543,7 @@ declare
 begin
   v_worker := muster_private.lock_worker(v_worker.id);
   v_released := muster_private.end_held_jobs(array[v_worker.id], 'released',
-    jsonb_build_object('code', 'released', 'message', format('Worker %s handed the job back: %s', v_worker.name, coalesce(goodbye.reason, 'it stops'))),
+    jsonb_build_object('code', 'released', 'message', format('Worker %s handed the job back: %s', v_worker.name, coalesce(left(goodbye.reason, 1000), 'it stops'))),
     true, v_now);
   update muster.worker_devices w
   set status = 'offline', listening = false, deaf = false, updated_at = v_now

@@ -11,17 +11,25 @@ end
 $$;
 
 create function muster_private.artifact_json(artifact muster.artifacts) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select to_jsonb(artifact) - '{executor_id,created_at,finished_at}'::text[] || jsonb_build_object(
-    'created_at', muster_private.iso(artifact.created_at), 'finished_at', muster_private.iso(artifact.finished_at))
+begin
+  return (
+    select to_jsonb(artifact) - '{executor_id,created_at,finished_at}'::text[] || jsonb_build_object(
+      'created_at', muster_private.iso(artifact.created_at), 'finished_at', muster_private.iso(artifact.finished_at))
+  );
+end
 $$;
 comment on function muster_private.artifact_json(muster.artifacts) is 'An artifact as its callers see it';
 
 -- A worker calls with its own token, the Edge Function on behalf of everybody else with the secret key.
 create function muster_private.is_worker() returns boolean
-language sql stable set search_path = ''
-as $$ select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' = 'muster_worker', false) $$;
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' = 'muster_worker', false);
+end
+$$;
 comment on function muster_private.is_worker() is 'Whether the call was made with a worker token';
 
 create function muster_private.held_job(worker muster.worker_devices, job_id uuid, attempt integer) returns muster.jobs
@@ -33,7 +41,7 @@ begin
   select * into v_job from muster.jobs j
   where j.id = held_job.job_id and j.tenant_id = (held_job.worker).tenant_id
   for key share;
-  if not found or v_job.worker_id is distinct from (held_job.worker).id or v_job.attempts <> held_job.attempt
+  if not found or v_job.worker_id is distinct from (held_job.worker).id or v_job.attempts is distinct from held_job.attempt
     or v_job.status not in ('assigned', 'running') then
     perform muster_private.fail('MU006', format('Cannot write for attempt %s of job %s: the worker does not hold it (any more)',
       held_job.attempt, held_job.job_id), 'Drop the attempt: its result would be refused too');
@@ -58,8 +66,10 @@ declare
 begin
   if coalesce(length(v_name), 0) not between 1 and 255
     or coalesce(create_artifact.artifact ->> 'sha256', '') !~ '^[0-9a-f]{64}$'
-    or coalesce((create_artifact.artifact ->> 'size_bytes')::bigint, -1) < 0 then
-    perform muster_private.fail('MU004', 'Cannot create the artifact: it needs a name of 1 to 255 characters, size_bytes and a sha256 in hex');
+    or coalesce((create_artifact.artifact ->> 'size_bytes')::bigint, -1) < 0
+    or coalesce(create_artifact.artifact ->> 'content_type', 'x') !~ '^[ -~]{1,255}$' then
+    perform muster_private.fail('MU004',
+      'Cannot create the artifact: it needs a name of 1 to 255 characters, size_bytes and a sha256 in hex; content_type is one line');
   end if;
   if (create_artifact.artifact ->> 'size_bytes')::bigint > 52428800 then
     perform muster_private.fail('MU005', format('Cannot create artifact "%s": %s bytes are over the limit of 50 MiB',
@@ -180,7 +190,10 @@ begin
   if not found then
     perform muster_private.fail('MU003', format('Cannot find artifact %s', finish_artifact.artifact_id));
   end if;
-  if v_artifact.size_bytes <> finish_artifact.size_bytes or v_artifact.sha256 <> finish_artifact.sha256 then
+  if v_artifact.status = 'rejected' then
+    perform muster_private.fail('MU008', format('Cannot finish artifact %s: it was rejected', v_artifact.id), 'Create a new artifact');
+  end if;
+  if (v_artifact.size_bytes, v_artifact.sha256) is distinct from (finish_artifact.size_bytes, finish_artifact.sha256) then
     perform muster_private.fail('MU016', format('Cannot finish artifact %s: its bytes are not the ones declared', v_artifact.id));
   end if;
   if v_artifact.job_id is not null then
@@ -207,6 +220,9 @@ begin
   set status = 'rejected', error = left(reject_artifact.reason, 500), finished_at = muster_private.now()
   where a.id = reject_artifact.artifact_id and a.status = 'pending'
   returning * into v_artifact;
+  if not found then
+    return null;
+  end if;
   return muster_private.artifact_json(v_artifact);
 end
 $$;

@@ -14,10 +14,14 @@ $$;
 comment on function muster_private.use_proof(text, timestamptz) is 'Notes a device proof; raises when it was seen before';
 
 create function muster_private.enrollment_json(worker muster.worker_devices) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select jsonb_build_object('worker_id', worker.id, 'tenant_id', worker.tenant_id, 'name', worker.name,
-    'fingerprint', worker.device_fingerprint, 'capabilities', worker.capabilities, 'labels', worker.labels, 'slots', worker.slots)
+begin
+  return (
+    select jsonb_build_object('worker_id', worker.id, 'tenant_id', worker.tenant_id, 'name', worker.name,
+      'fingerprint', worker.device_fingerprint, 'capabilities', worker.capabilities, 'labels', worker.labels, 'slots', worker.slots)
+  );
+end
 $$;
 comment on function muster_private.enrollment_json(muster.worker_devices) is 'What enrolling and refreshing answer';
 
@@ -41,16 +45,13 @@ begin
     perform muster_private.fail('MU010', format('Cannot enroll: token "%s" expired at %s', v_token.name, muster_private.iso(v_token.expires_at)),
       'Ask an operator for a new one');
   end if;
-  if v_slots not between 1 and 256 then
-    perform muster_private.fail('MU004', format('Cannot enroll with %s slots: a worker has 1 to 256', v_slots));
-  end if;
+  perform muster_private.check_number(enroll_worker.worker, 'slots', 1, 256);
+  perform muster_private.check_capabilities(enroll_worker.worker -> 'capabilities', 100);
+  perform muster_private.check_labels(enroll_worker.worker -> 'labels');
   perform muster_private.use_proof(enroll_worker.worker ->> 'proof_jti', (enroll_worker.worker ->> 'proof_expires_at')::timestamptz);
 
   v_capabilities := muster_private.cut_capabilities(
     array(select jsonb_array_elements_text(coalesce(nullif(enroll_worker.worker -> 'capabilities', 'null'), '[]'))), v_token.capabilities);
-  if cardinality(v_capabilities) > 100 then
-    perform muster_private.fail('MU015', format('Cannot enroll with %s capabilities: a worker has at most 100', cardinality(v_capabilities)));
-  end if;
   v_labels := coalesce(nullif(enroll_worker.worker -> 'labels', 'null'), '{}') || v_token.labels;
 
   select * into v_worker from muster.worker_devices w
@@ -111,18 +112,22 @@ comment on function muster.refresh_worker(uuid, text, text, timestamptz) is
   'What a fresh token of an enrolled worker says; the device''s proof was verified by the caller';
 
 create function muster_private.worker_json(worker muster.worker_devices) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select jsonb_build_object(
-    'id', worker.id, 'name', worker.name, 'status', worker.status, 'capabilities', worker.capabilities,
-    'labels', worker.labels, 'slots', worker.slots, 'held_count', worker.held_count, 'listening', worker.listening,
-    'deaf', worker.deaf, 'version', worker.version, 'created_at', muster_private.iso(worker.created_at),
-    'drain_requested_at', muster_private.iso(worker.drain_requested_at),
-    'last_seen_at', muster_private.iso((select h.last_seen_at from muster.worker_heartbeats h where h.worker_id = worker.id)),
-    'metrics', coalesce((select h.metrics from muster.worker_heartbeats h where h.worker_id = worker.id), '{}'),
-    'current_jobs', coalesce((
-      select jsonb_agg(j.id order by j.position) from muster.jobs j
-      where j.tenant_id = worker.tenant_id and j.worker_id = worker.id and j.status in ('assigned', 'running')), '[]'))
+begin
+  return (
+    select jsonb_build_object(
+      'id', worker.id, 'name', worker.name, 'status', worker.status, 'capabilities', worker.capabilities,
+      'labels', worker.labels, 'slots', worker.slots, 'held_count', worker.held_count, 'listening', worker.listening,
+      'deaf', worker.deaf, 'version', worker.version, 'created_at', muster_private.iso(worker.created_at),
+      'drain_requested_at', muster_private.iso(worker.drain_requested_at),
+      'last_seen_at', muster_private.iso((select h.last_seen_at from muster.worker_heartbeats h where h.worker_id = worker.id)),
+      'metrics', coalesce((select h.metrics from muster.worker_heartbeats h where h.worker_id = worker.id), '{}'),
+      'current_jobs', coalesce((
+        select jsonb_agg(j.id order by j.position) from muster.jobs j
+        where j.tenant_id = worker.tenant_id and j.worker_id = worker.id and j.status in ('assigned', 'running')), '[]'))
+  );
+end
 $$;
 comment on function muster_private.worker_json(muster.worker_devices) is 'A worker as its callers see it';
 

@@ -72,8 +72,9 @@ begin
   if v_endings is null then
     return;
   end if;
-  -- Who did not take up a pushed job in time has probably not heard of it: serve it by polling until it echoes again.
+  -- Who did not take up a pushed job in time has probably not heard of it: serve it by polling until it echoes anew.
   update muster.worker_devices w set deaf = true where w.id = any (v_unheard) and w.listening;
+  perform muster_private.send_wake(u.id, expire_attempts.at) from unnest(v_unheard) u (id);
   perform muster_private.end_attempts(v_endings, false, expire_attempts.at);
   count := cardinality(v_endings);
   select array_agg(distinct w.tenant_id) into expire_attempts.tenant_ids

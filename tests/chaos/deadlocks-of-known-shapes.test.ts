@@ -55,7 +55,11 @@ Deno.test("a cancel that meets jobs changing hands does not deadlock with their 
   assert.equal(ownAttempt!.job_id, own.id);
 
   // The cancel locks jobs by id: one that the test holds, then one pushed to the first worker, then one of the second.
-  const waiting = await submit(db, tenant, ...Array(3).fill({ run_at: "2027-01-01T00:00:00Z", concurrency_key: "k", concurrency_limit: 9 }));
+  const waiting = await submit(
+    db,
+    tenant,
+    ...Array(3).fill({ run_at: "2027-01-01T00:00:00Z", concurrency_key: "k", concurrency_limit: 9 }),
+  );
   const [gateId, pushedId, takenId] = waiting.map((job) => job.id).sort();
   const gate = await connections.transaction();
   const classes = await db.sql`select id, requires from muster.job_classes`;
@@ -65,13 +69,18 @@ Deno.test("a cancel that meets jobs changing hands does not deadlock with their 
     return row!.id;
   };
   assert.ok(classes.length > 0);
-  await db.sql`update muster.jobs set status = 'queued', concurrency_key = null, class_id = ${await classOf("third")} where id = ${gateId}`;
+  await db.sql`update muster.jobs set status = 'queued', concurrency_key = null, class_id = ${await classOf(
+    "third",
+  )} where id = ${gateId}`;
   const [held] = await third.claim();
   assert.equal(held!.job_id, gateId);
   const events = [{ ...held, number: 1, kind: "log", data: {} }];
   assert.equal((await gate.call(third.actor, "report_events", { events })).accepted, 1);
-  const cancel = await startStep(db, connections, (tx) =>
-    tx.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [gateId, pushedId, takenId] }));
+  const cancel = await startStep(
+    db,
+    connections,
+    (tx) => tx.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [gateId, pushedId, takenId] }),
+  );
   assert.equal(cancel.isDone(), false);
 
   await db.sql`update muster.jobs set status = 'queued', class_id = ${await classOf("second")} where id = ${takenId}`;
@@ -86,10 +95,16 @@ Deno.test("a cancel that meets jobs changing hands does not deadlock with their 
   const lock = await connections.sql.reserve();
   await lock`begin`;
   await lock`select from muster.concurrency_keys where key = 'k' for no key update`;
-  const one = await startStep(db, connections, (tx) =>
-    tx.call(first.actor, "complete_jobs", { results: [succeeded(ownAttempt!)], want: 2 }));
-  const two = await startStep(db, connections, (tx) =>
-    tx.call(second.actor, "complete_jobs", { results: [succeeded(taken!)], want: 0 }));
+  const one = await startStep(
+    db,
+    connections,
+    (tx) => tx.call(first.actor, "complete_jobs", { results: [succeeded(ownAttempt!)], want: 2 }),
+  );
+  const two = await startStep(
+    db,
+    connections,
+    (tx) => tx.call(second.actor, "complete_jobs", { results: [succeeded(taken!)], want: 0 }),
+  );
   assert.deepEqual([one.isDone(), two.isDone()], [false, false]);
   await gate.commit();
   await lock`commit`;

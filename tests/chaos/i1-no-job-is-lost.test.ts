@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { type Assignment, createTenant, createWorker, failed, getJob, submit, succeeded, type TestTenant, type TestWorker } from "../support/actors.ts";
+import {
+  type Assignment,
+  createTenant,
+  createWorker,
+  failed,
+  getJob,
+  submit,
+  succeeded,
+  type TestTenant,
+  type TestWorker,
+} from "../support/actors.ts";
 import { Connections } from "../support/connections.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 import { violations } from "../support/invariants.ts";
@@ -219,7 +229,8 @@ Deno.test("a job behind a concurrency key is let in however the one before it en
     "it succeeds": (_, worker, held) => worker.complete([succeeded(held)]),
     "it fails for good": (_, worker, held) => worker.complete([failed(held, { retryable: false })]),
     "it fails and waits for its next try": (_, worker, held) => worker.complete([failed(held)]),
-    "it is cancelled": (tenant, _, held) => db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [held.job_id] }),
+    "it is cancelled": (tenant, _, held) =>
+      db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [held.job_id] }),
     "its worker is revoked": (tenant, worker) =>
       db.call(service, "revoke_worker", { caller: { kind: "service", tenant_id: tenant.id }, worker_id: worker.id }),
     "its time is over": async () => {
@@ -232,9 +243,13 @@ Deno.test("a job behind a concurrency key is let in however the one before it en
       await tick(db);
       const tenant = await createTenant(db);
       const worker = await createWorker(db, tenant);
-      const [, second] = await submit(db, tenant, ...[5, 100].map((attempt_timeout_seconds, index) => (
-        { concurrency_key: "k", max_attempts: 2, attempt_timeout_seconds, priority: -index }
-      )));
+      const [, second] = await submit(
+        db,
+        tenant,
+        ...[5, 100].map((attempt_timeout_seconds, index) => (
+          { concurrency_key: "k", max_attempts: 2, attempt_timeout_seconds, priority: -index }
+        )),
+      );
       const [held] = await worker.claim();
       assert.equal(second.status, "blocked");
       await end(tenant, worker, held!);

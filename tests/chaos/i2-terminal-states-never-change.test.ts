@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { type Assignment, createTenant, createWorker, failed, submit, succeeded, type TestTenant, type TestWorker } from "../support/actors.ts";
+import {
+  type Assignment,
+  createTenant,
+  createWorker,
+  failed,
+  submit,
+  succeeded,
+  type TestTenant,
+  type TestWorker,
+} from "../support/actors.ts";
 import { Connections, overlap, type Step } from "../support/connections.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 import { violations } from "../support/invariants.ts";
@@ -38,8 +47,12 @@ const afterwards: Record<string, (scene: Scene, end: string) => Promise<unknown>
     const { outcomes } = await worker.complete([succeeded(held, "late")]);
     assert.equal(outcomes[0].outcome, end === "it succeeded" ? "accepted" : "stale");
   },
-  "the worker reports failure": async ({ worker, held }, end) => {
+  "the worker reports failure": async ({ worker, held }) => {
     const { outcomes } = await worker.complete([failed(held, { message: "late" })]);
+    assert.equal(outcomes[0].outcome, "stale");
+  },
+  "the worker repeats its report of failure": async ({ worker, held }, end) => {
+    const { outcomes } = await worker.complete([failed(held, { retryable: false, message: "first" })]);
     assert.equal(outcomes[0].outcome, end === "it failed for good" ? "accepted" : "stale");
   },
   "another worker reports success": async ({ db, tenant, held }) => {
@@ -70,7 +83,10 @@ const afterwards: Record<string, (scene: Scene, end: string) => Promise<unknown>
     db.call(service, "revoke_worker", { caller: { kind: "service", tenant_id: tenant.id }, worker_id: worker.id }),
   "the worker reports events": async ({ db, worker, held }) => {
     const events = [{ ...attemptOf(held), number: 7, kind: "progress", data: { fraction: 0.5, note: "late" } }];
-    assert.deepEqual(await db.call(worker.actor, "report_events", { events }), { accepted: 0, stale: [attemptOf(held)] });
+    assert.deepEqual(await db.call(worker.actor, "report_events", { events }), {
+      accepted: 0,
+      stale: [attemptOf(held)],
+    });
   },
   "the worker beats with it and its events": async ({ worker, held }) => {
     const events = [{ ...attemptOf(held), number: 7, kind: "log", data: { message: "late" } }];
@@ -80,7 +96,9 @@ const afterwards: Record<string, (scene: Scene, end: string) => Promise<unknown>
   "the worker announces an artifact": ({ db, worker, held }) =>
     assert.rejects(announce(db, worker, held), { code: "MU006" }),
   "the worker finishes an artifact": ({ db, artifact }) =>
-    assert.rejects(db.call(service, "finish_artifact", { artifact_id: artifact.id, size_bytes: 1, sha256 }), { code: "MU006" }),
+    assert.rejects(db.call(service, "finish_artifact", { artifact_id: artifact.id, size_bytes: 1, sha256 }), {
+      code: "MU006",
+    }),
   "it is retried, as a new job": async ({ db, tenant, held }, end) => {
     const retried = db.call(service, "retry_job", { caller: tenant.caller, job_id: held.job_id });
     if (end === "it succeeded") return await assert.rejects(retried, { code: "MU008" });
@@ -142,7 +160,12 @@ Deno.test("of two ends that come at once the first to commit stands", async (t) 
     revoked: ({ tenant, worker }) => (tx) =>
       tx.call(service, "revoke_worker", { caller: { kind: "service", tenant_id: tenant.id }, worker_id: worker.id }),
   };
-  const codes: Record<string, string> = { failure: "test", cancelled: "cancelled", "timed out": "attempt_timeout", revoked: "worker_lost" };
+  const codes: Record<string, string> = {
+    failure: "test",
+    cancelled: "cancelled",
+    "timed out": "attempt_timeout",
+    revoked: "worker_lost",
+  };
   for (const [winner, first] of Object.entries(racing)) {
     for (const [loser, second] of Object.entries(racing)) {
       if (winner === loser) continue;
@@ -187,9 +210,18 @@ Deno.test("an older attempt can change nothing while a newer one runs", async ()
   assert.equal(taken!.attempt, 2);
   await scene.worker.hello({ capabilities: ["other"] });
   const before = await look(scene);
-  for (const name of ["the worker reports success", "the worker reports failure", "the worker reports events",
-    "the worker beats with it and its events", "the worker announces an artifact", "the worker finishes an artifact",
-    "its worker comes back with it", "its worker says goodbye"]) {
+  for (
+    const name of [
+      "the worker reports success",
+      "the worker reports failure",
+      "the worker reports events",
+      "the worker beats with it and its events",
+      "the worker announces an artifact",
+      "the worker finishes an artifact",
+      "its worker comes back with it",
+      "its worker says goodbye",
+    ]
+  ) {
     await afterwards[name]!(scene, "");
     assert.deepEqual(await look(scene), before, name);
   }

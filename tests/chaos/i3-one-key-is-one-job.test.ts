@@ -22,7 +22,10 @@ Deno.test("twenty callers with one key at once get one job, which one of them cr
   await using connections = new Connections(db, callers);
   const tenant = await createTenant(db);
   await createWorker(db, tenant, { listening: true });
-  const batches = Array.from({ length: callers }, (_, n) => submitting(tenant, { idempotency_key: "once", payload: { n } }));
+  const batches = Array.from(
+    { length: callers },
+    (_, n) => submitting(tenant, { idempotency_key: "once", payload: { n } }),
+  );
   const items = (await submitAtOnce(connections, batches)).flat();
   assert.equal(new Set(items.map(({ job }) => job.id)).size, 1);
   assert.equal(items.filter(({ created }) => created).length, 1);
@@ -41,12 +44,15 @@ Deno.test("batches that share keys in crossed order neither deadlock nor create 
   const batches = Array.from({ length: callers }, (_, n) => {
     const turned = [...keys.slice(n % 12), ...keys.slice(0, n % 12)];
     const ordered = n % 2 === 0 ? turned : turned.reverse();
-    return submitting(tenant, ...ordered.map((key) => ({
-      idempotency_key: key,
-      payload: { key },
-      requires: [`class-${n % 3}`],
-      ...(n % 2 === 0 ? { concurrency_key: `lane-${key}` } : {}),
-    })));
+    return submitting(
+      tenant,
+      ...ordered.map((key) => ({
+        idempotency_key: key,
+        payload: { key },
+        requires: [`class-${n % 3}`],
+        ...(n % 2 === 0 ? { concurrency_key: `lane-${key}` } : {}),
+      })),
+    );
   });
   const answers = await submitAtOnce(connections, batches);
   for (const key of keys) {
@@ -57,7 +63,10 @@ Deno.test("batches that share keys in crossed order neither deadlock nor create 
   }
   // Each answer keeps the order of its batch.
   for (const [n, items] of answers.entries()) {
-    assert.deepEqual(items.map(({ job }) => job.idempotency_key), (batches[n]!.jobs as Args[]).map((job) => job.idempotency_key));
+    assert.deepEqual(
+      items.map(({ job }) => job.idempotency_key),
+      (batches[n]!.jobs as Args[]).map((job) => job.idempotency_key),
+    );
   }
   assert.equal((await db.sql`select from muster.jobs`).length, keys.length);
   assert.deepEqual(await violations(db.sql), []);
@@ -66,7 +75,9 @@ Deno.test("batches that share keys in crossed order neither deadlock nor create 
 Deno.test("one key twice in a batch is one job, beside jobs without a key", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
-  const jobs = await submit(db, tenant, { idempotency_key: "k" }, {}, { idempotency_key: "k" }, {}, { idempotency_key: "l" });
+  const jobs = await submit(db, tenant, { idempotency_key: "k" }, {}, { idempotency_key: "k" }, {}, {
+    idempotency_key: "l",
+  });
   assert.equal(jobs.length, 5);
   assert.equal(jobs[0].id, jobs[2].id);
   assert.equal(new Set(jobs.map((job) => job.id)).size, 4);
@@ -114,7 +125,11 @@ Deno.test("a caller that repeats itself because the answer got lost gets its job
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant);
   const again = async () => {
-    const { jobs: [item] } = await db.call(service, "submit_jobs", submitting(tenant, { idempotency_key: "once", payload: { other: true } }));
+    const { jobs: [item] } = await db.call(
+      service,
+      "submit_jobs",
+      submitting(tenant, { idempotency_key: "once", payload: { other: true } }),
+    );
     return item as Item;
   };
   const [job] = await submit(db, tenant, { idempotency_key: "once", payload: { first: true } });

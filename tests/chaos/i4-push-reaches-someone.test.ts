@@ -22,10 +22,12 @@ Deno.test("a job is pushed in the transaction that stores it, to the least loade
   assert.deepEqual(await violations(db.sql), []);
 });
 
-for (const [kind, options] of Object.entries({
-  "that does not listen": { listening: false },
-  "that has not echoed its nonce yet": { online: false },
-})) {
+for (
+  const [kind, options] of Object.entries({
+    "that does not listen": { listening: false },
+    "that has not echoed its nonce yet": { online: false },
+  })
+) {
   Deno.test(`a worker ${kind} is pushed nothing, and gets the job the moment it asks`, async () => {
     await using db = await TestDatabase.create();
     const tenant = await createTenant(db);

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { type Assignment, createTenant, createWorker, failed, submit, succeeded } from "../support/actors.ts";
+import {
+  type Assignment,
+  createTenant,
+  createWorker,
+  failed,
+  submit,
+  succeeded,
+  type TestWorker,
+} from "../support/actors.ts";
 import { Connections, overlap, startStep } from "../support/connections.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 import { violations } from "../support/invariants.ts";
@@ -17,10 +25,13 @@ Deno.test("a worker that claims sixteen times at once gets no more than its slot
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant, { slots: 3 });
   await submit(db, tenant, ...Array(20).fill({}));
-  const calls = Array.from({ length: many }, (_, n) =>
-    n % 2 === 0
-      ? connections.call(worker.actor, "claim_jobs", { want: 2 })
-      : connections.call(worker.actor, "complete_jobs", { results: [], want: 256 }));
+  const calls = Array.from(
+    { length: many },
+    (_, n) =>
+      n % 2 === 0
+        ? connections.call(worker.actor, "claim_jobs", { want: 2 })
+        : connections.call(worker.actor, "complete_jobs", { results: [], want: 256 }),
+  );
   const jobs = (await Promise.all(calls)).flatMap((answer) => answer.jobs);
   assert.equal(jobs.length, 3);
   assert.equal(new Set(jobs.map((job: Assignment) => job.job_id)).size, 3);
@@ -31,10 +42,13 @@ Deno.test("workers that claim at once never get the same job", async () => {
   await using db = await TestDatabase.create();
   await using connections = new Connections(db, many);
   const tenant = await createTenant(db);
-  const workers = await Promise.all(Array.from({ length: 4 }, () => createWorker(db, tenant, { slots: 8 })));
+  const workers: TestWorker[] = [];
+  for (let n = 0; n < 4; n++) workers.push(await createWorker(db, tenant, { slots: 8 }));
   await submit(db, tenant, ...Array(30).fill({}));
-  const calls = Array.from({ length: many }, (_, n) =>
-    connections.call(workers[n % 4]!.actor, "claim_jobs", { want: 2 }));
+  const calls = Array.from(
+    { length: many },
+    (_, n) => connections.call(workers[n % 4]!.actor, "claim_jobs", { want: 2 }),
+  );
   const jobs = (await Promise.all(calls)).flatMap((answer) => answer.jobs);
   assert.equal(jobs.length, 30, "nobody went away empty while there was work");
   assert.equal(new Set(jobs.map((job: Assignment) => job.job_id)).size, 30);
@@ -84,7 +98,8 @@ Deno.test("a worker that lowers its slots while it is pushed jobs holds no more 
       const tenant = await createTenant(db);
       const worker = await createWorker(db, tenant, { listening: true, slots: 2 });
       const jobs = [{ type: "test" }, { type: "test" }];
-      const push = (tx: { call: TestDatabase["call"] }) => tx.call(service, "submit_jobs", { caller: tenant.caller, jobs });
+      const push = (tx: { call: TestDatabase["call"] }) =>
+        tx.call(service, "submit_jobs", { caller: tenant.caller, jobs });
       const lower = (tx: { call: TestDatabase["call"] }) =>
         tx.call(worker.actor, "hello", { worker: { slots: 1, listening: true }, running: [] });
       if (order === "the push first") await assert.rejects(overlap(db, connections, push, lower), { code: "MU007" });
@@ -110,19 +125,23 @@ for (const limit of [1, 3]) {
     await using db = await TestDatabase.create();
     await using connections = new Connections(db, many);
     const tenant = await createTenant(db);
-    const workers = await Promise.all(Array.from({ length: 4 }, (_, n) =>
-      createWorker(db, tenant, { slots: 4, listening: n % 2 === 0 })));
+    const workers: TestWorker[] = [];
+    for (let n = 0; n < 4; n++) workers.push(await createWorker(db, tenant, { slots: 4, listening: n % 2 === 0 }));
     const job = { type: "test", concurrency_key: "lane", concurrency_limit: limit, retry_base_seconds: 0 };
     let left = 60;
     let above = 0;
     let done = 0;
     const submitters = Array.from({ length: 4 }, async () => {
-      while ((left -= 3) >= 0) await connections.call(service, "submit_jobs", { caller: tenant.caller, jobs: Array(3).fill(job) });
+      while ((left -= 3) >= 0) {
+        await connections.call(service, "submit_jobs", { caller: tenant.caller, jobs: Array(3).fill(job) });
+      }
     });
     const running = workers.map(async (worker, index) => {
       let held: Assignment[] = [];
       while (done < 60) {
-        const results = held.map((attempt, n) => (index + n) % 3 === 0 && attempt.attempt === 1 ? failed(attempt) : succeeded(attempt));
+        const results = held.map((attempt, n) =>
+          (index + n) % 3 === 0 && attempt.attempt === 1 ? failed(attempt) : succeeded(attempt)
+        );
         const answer = await connections.call(worker.actor, "complete_jobs", { results, want: 4 });
         held = answer.jobs;
         above = Math.max(above, await countOf(db, "status in ('queued', 'assigned', 'running')") - limit);
@@ -147,10 +166,16 @@ Deno.test("two submits and a completion of one key at once let in one job only",
   const [held] = await worker.claim();
   const first = await connections.transaction();
   await first.call(service, "submit_jobs", { caller: tenant.caller, jobs: [job] });
-  const second = await startStep(db, connections, (tx) =>
-    tx.call(service, "submit_jobs", { caller: tenant.caller, jobs: [job] }));
-  const end = await startStep(db, connections, (tx) =>
-    tx.call(worker.actor, "complete_jobs", { results: [succeeded(held!)] }));
+  const second = await startStep(
+    db,
+    connections,
+    (tx) => tx.call(service, "submit_jobs", { caller: tenant.caller, jobs: [job] }),
+  );
+  const end = await startStep(
+    db,
+    connections,
+    (tx) => tx.call(worker.actor, "complete_jobs", { results: [succeeded(held!)] }),
+  );
   assert.deepEqual([second.isDone(), end.isDone()], [false, false]);
   await first.commit();
   await Promise.all([second.committed, end.committed]);
@@ -179,11 +204,13 @@ for (const [state, leave] of Object.entries(absences)) {
     await submit(db, tenant, {}, {});
     await db.call(service, "tick");
     const draining = state === "draining by itself";
-    for (const ask of [
-      () => worker.claim(2),
-      async () => (await worker.complete([], 2)).jobs,
-      async () => (await worker.heartbeat({ want: 2, draining })).jobs,
-    ]) {
+    for (
+      const ask of [
+        () => worker.claim(2),
+        async () => (await worker.complete([], 2)).jobs,
+        async () => (await worker.heartbeat({ want: 2, draining })).jobs,
+      ]
+    ) {
       const jobs = await ask().catch((error: { code: string }) => {
         assert.equal(error.code, "MU014");
         return [];

@@ -1,4 +1,11 @@
-import { type Assignment, type Attempt, createTenant, createWorker, type TestTenant, type TestWorker } from "../support/actors.ts";
+import {
+  type Assignment,
+  type Attempt,
+  createTenant,
+  createWorker,
+  type TestTenant,
+  type TestWorker,
+} from "../support/actors.ts";
 import type { Connections } from "../support/connections.ts";
 import { type Actor, type Answer, type Args, service, type TestDatabase } from "../support/database.ts";
 import type { Random } from "../support/random.ts";
@@ -170,11 +177,16 @@ export class Turmoil {
   async #complete(machine: Machine): Promise<void> {
     const attempts = this.#attempts(machine, 0.7);
     for (const { job_id } of attempts) machine.running.delete(job_id);
-    const results = attempts.map((attempt) => this.#report(attempt, this.#random.chance(0.75) ? "succeeded" : "failed"));
+    const results = attempts.map((attempt) =>
+      this.#report(attempt, this.#random.chance(0.75) ? "succeeded" : "failed")
+    );
     if (this.#random.chance(0.2) && this.submitted.size > 0) {
       results.push(this.#report({ job_id: this.#jobs(1)[0]!, attempt: this.#random.between(1, 3) }, "succeeded"));
     }
-    const answer = await this.#call(machine.worker.actor, "complete_jobs", { results, want: this.#random.between(0, 2) });
+    const answer = await this.#call(machine.worker.actor, "complete_jobs", {
+      results,
+      want: this.#random.between(0, 2),
+    });
     for (const { job_id, attempt, outcome } of answer?.outcomes ?? []) {
       const { status } = results.find((result) => result.job_id === job_id && result.attempt === attempt)!;
       if (outcome === "accepted") this.accepted.set(job_id, { attempt, status });
@@ -216,7 +228,10 @@ export class Turmoil {
   }
 
   async #addMachine(): Promise<void> {
-    const worker = await createWorker(this.#db, this.#tenant, { ...this.#abilities(), slots: this.#random.between(1, 4) });
+    const worker = await createWorker(this.#db, this.#tenant, {
+      ...this.#abilities(),
+      slots: this.#random.between(1, 4),
+    });
     this.#machines.push({ worker, running: new Map() });
   }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { project } from "../support/project.ts";
 import { api, createEnrollmentToken, createTenant } from "../support/tenant.ts";
 import { startWorker, WorkerProcess, type WorkerProcessOptions } from "../support/worker-process.ts";
@@ -58,11 +59,11 @@ Deno.test("a missing, an unknown, an expired and a spent token are explained", a
 Deno.test("a clock that is off is explained, with how much", async () => {
   const token = await newToken();
   const ahead = new URL("./clock-ahead.ts", import.meta.url).href;
-  const identity = await Deno.makeTempFile();
-  await Deno.remove(identity);
+  const folder = await Deno.makeTempDir();
   const { stderr, code } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", ahead, "--url", project.url, "--token", token, "--identity", identity],
+    args: ["run", "-A", ahead, "--url", project.url, "--token", token, "--identity", join(folder, "identity.json")],
   }).output();
+  await Deno.remove(folder, { recursive: true });
   assert.equal(code, 2);
   assert.match(
     new TextDecoder().decode(stderr),
@@ -83,11 +84,13 @@ Deno.test("an identity that is in use, or of another project, is explained", asy
   assert.match(await explanation({ identity: worker.identity }), /a worker that runs on this machine is using it\./);
 
   const kept = JSON.parse(await Deno.readTextFile(worker.identity));
-  const foreign = await Deno.makeTempFile();
+  const folder = await Deno.makeTempDir();
+  const foreign = join(folder, "foreign.json");
   await Deno.writeTextFile(foreign, JSON.stringify({ ...kept, url: "https://other.example" }));
   assert.match(await explanation({ identity: foreign }), /it belongs to https:\/\/other\.example, not to /);
   await Deno.writeTextFile(foreign, "{}");
   assert.match(await explanation({ identity: foreign }), /is not a worker's identity\./);
+  await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("a revoked worker ends at once and says why, and cannot start again", async () => {

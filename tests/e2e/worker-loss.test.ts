@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { createWorld, until } from "./world.ts";
 
 Deno.test("a job whose worker is killed is finished by another, and the dead one's attempt counts for nothing", async () => {
@@ -19,17 +20,18 @@ Deno.test("a job whose worker is killed is finished by another, and the dead one
 Deno.test("a killed worker that comes back at once goes on with its job in a new attempt", async () => {
   const { app, startWorker } = await createWorld();
   const folder = await Deno.makeTempDir();
-  const identity = `${folder}/identity.json`;
+  const identity = join(folder, "identity.json");
   const first = await startWorker({ identity });
   const job = await app.submit({ type: "test.sleep", payload: { seconds: 1 } });
   await first.waitFor("job.started");
 
   await first.kill();
-  await using _second = await startWorker({ identity, token: undefined });
+  await using second = await startWorker({ identity, token: undefined });
 
   const ended = await app.wait(job.id, { timeoutSeconds: 60 });
   assert.equal(ended.status, "succeeded");
   assert.equal(ended.attempts, 2);
+  await second.kill();
   await Deno.remove(folder, { recursive: true });
 });
 

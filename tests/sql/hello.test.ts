@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { channels } from "../../shared/channels.ts";
-import { createTenant, createWorker, getJob, refused, refusedAsInvalid, sentMessages, submit } from "../support/actors.ts";
+import { createTenant, createWorker, getJob, refused, eachRefused, sentMessages, submit } from "../support/actors.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("hello() brings a worker online and tells it its channels, intervals and the time", async () => {
@@ -26,7 +26,7 @@ Deno.test("hello() sends a wake whose nonce it answers, and pushes nothing until
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant, { online: false });
-  const { wake_nonce } = await worker.hello({ listening: true });
+  const { wake_nonce } = await worker.hello({ slots: 3, listening: true });
   const messages = await sentMessages(db, channels.workerTasks(worker.id));
   assert.deepEqual(messages.map((m) => [m.event, m.data]), [["wake", { nonce: wake_nonce }]]);
   assert.equal((await submit(db, tenant, {}))[0].status, "queued");
@@ -173,19 +173,15 @@ Deno.test("hello() refuses misuse and leaves the worker as it was", async () => 
     "listening that is no boolean": { listening: "loudly" },
     "a version with NUL": { version: "\u0000" },
   };
-  for (const [what, value] of Object.entries(bad)) {
-    await refusedAsInvalid(db.call(worker.actor, "hello", { worker: value, running: [] }), what);
-    assert.deepEqual(await db.sql`select * from muster.worker_devices`, before, what);
-  }
+  await eachRefused(bad, (value) => db.call(worker.actor, "hello", { worker: value, running: [] }));
   const badRunning: Record<string, unknown> = {
-    "an object": {},
-    "a string": "x",
-    "an id that is no UUID": [{ job_id: "x", attempt: 1 }],
+    "running as an object": {},
+    "running as a string": "x",
+    "running an id that is no UUID": [{ job_id: "x", attempt: 1 }],
     "an attempt that is no number": [{ job_id: crypto.randomUUID(), attempt: "x" }],
     "strings": ["x"],
     "10,000 attempts": Array.from({ length: 10_000 }, () => ({ job_id: crypto.randomUUID(), attempt: 1 })),
   };
-  for (const [what, running] of Object.entries(badRunning)) {
-    await refusedAsInvalid(db.call(worker.actor, "hello", { worker: {}, running }), `running as ${what}`);
-  }
+  await eachRefused(badRunning, (running) => db.call(worker.actor, "hello", { worker: {}, running }));
+  assert.deepEqual(await db.sql`select * from muster.worker_devices`, before);
 });

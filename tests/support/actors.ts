@@ -174,3 +174,17 @@ export async function refusedAsInvalid(call: Promise<unknown>, what = "the call"
   // Class 22 is "data exception": both sides answer it as invalid_request.
   assert.match(error.code ?? "", /^(MU004|MU005|MU015|22...)$/, `${what} fails with ${error.code}: ${error.message}`);
 }
+
+/** Asserts that every one of the calls is refused as its caller's mistake; names all that are not. */
+export async function eachRefused<T>(cases: Record<string, T>, call: (value: T) => Promise<unknown>): Promise<void> {
+  const problems: string[] = [];
+  for (const [what, value] of Object.entries(cases)) {
+    await refusedAsInvalid(call(value), what).catch((error) => problems.push(error.message));
+  }
+  assert.deepEqual(problems, []);
+}
+
+/** What an artifact's writer declares. */
+export function fileOf(text: string, name = "file.txt"): Args & { size_bytes: number; sha256: string } {
+  return { name, size_bytes: text.length, sha256: sha256(text), content_type: "text/plain" };
+}

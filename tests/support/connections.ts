@@ -14,7 +14,7 @@ export class Connections implements AsyncDisposable {
 
   /** Calls a function of schema muster in a transaction of its own, on whichever connection is free. */
   call(actor: Actor, name: string, args: Args = {}): Promise<Answer> {
-    return this.sql.begin((tx) => this.#db.callIn(tx, actor, name, args)) as Promise<Answer>;
+    return this.sql.begin((tx) => this.#db.callIn(tx as unknown as postgres.Sql, actor, name, args)) as Promise<Answer>;
   }
 
   /** A transaction that the test keeps open; it ends with these connections at the latest. */
@@ -59,7 +59,12 @@ export async function startStep(db: TestDatabase, connections: Connections, step
  * Stages two steps over two connections: the first has run but not committed while the second runs as far as it comes;
  * then the first commits. Answers what both answered.
  */
-export async function overlap(db: TestDatabase, connections: Connections, first: Step, second: Step): Promise<[Answer, Answer]> {
+export async function overlap(
+  db: TestDatabase,
+  connections: Connections,
+  first: Step,
+  second: Step,
+): Promise<[Answer, Answer]> {
   const tx = await connections.transaction();
   const answer = await first(tx);
   const running = await startStep(db, connections, second);

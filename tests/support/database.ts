@@ -56,7 +56,7 @@ export class TestDatabase implements AsyncDisposable {
 
   /** Calls a function of schema muster within a transaction that the test keeps open. */
   async callIn(tx: postgres.Sql, actor: Actor, name: string, args: Args = {}): Promise<Answer> {
-    const record = await this.#record(name, Object.keys(args));
+    const record = await this.#record(tx, name, Object.keys(args));
     await tx`select set_config('request.jwt.claims', ${JSON.stringify(actor.claims ?? {})}, true),
       set_config('role', ${actor.role}, true)`;
     const text = record === ""
@@ -111,11 +111,11 @@ export class TestDatabase implements AsyncDisposable {
     `);
   }
 
-  async #record(name: string, args: string[]): Promise<string> {
+  async #record(tx: postgres.Sql, name: string, args: string[]): Promise<string> {
     if (args.length === 0) return "";
     let signature = this.#signatures.get(name);
     if (signature === undefined) {
-      const [row] = await this.sql`
+      const [row] = await tx`
         select pg_get_function_identity_arguments(p.oid) as signature
         from pg_proc p where p.pronamespace = 'muster'::regnamespace and p.proname = ${name}`;
       if (!row) throw new Error(`Cannot call muster.${name}(): there is no such function`);

@@ -8,7 +8,10 @@ const questions: ReadonlyArray<readonly [string, string]> = [
      left join muster.jobs j on j.worker_id = w.id and j.status in ('assigned', 'running')
      group by w.id having w.held_count <> count(j.id)`,
   ],
-  ["a worker holds more than its slots", `select w.id, w.slots, w.held_count from muster.worker_devices w where w.held_count > w.slots`],
+  [
+    "a worker holds more than its slots",
+    `select w.id, w.slots, w.held_count from muster.worker_devices w where w.held_count > w.slots`,
+  ],
   [
     "a worker that is gone holds a job",
     `select j.id, w.status from muster.jobs j join muster.worker_devices w on w.id = j.worker_id
@@ -75,7 +78,11 @@ export async function violations(sql: postgres.Sql): Promise<string[]> {
   const found: string[] = [];
   for (const [what, query] of questions) {
     const rows = await sql.unsafe(query);
-    if (rows.length > 0) found.push(`${what}: ${JSON.stringify(rows.slice(0, 5))}${rows.length > 5 ? ` and ${rows.length - 5} more` : ""}`);
+    if (rows.length > 0) {
+      found.push(
+        `${what}: ${JSON.stringify(rows.slice(0, 5))}${rows.length > 5 ? ` and ${rows.length - 5} more` : ""}`,
+      );
+    }
   }
   return found;
 }
