@@ -4,7 +4,7 @@ import { createAdminDb } from "../shared/db/admin.ts";
 import { createClients, createSqlCall } from "../shared/db/sql-call.ts";
 import { MusterClient } from "../worker/index.ts";
 import { listenNotify } from "./listen-notify.ts";
-import { memoryOf } from "./memory.ts";
+import { type Memory, memoryOf } from "./memory.ts";
 import { heading, percentile, row } from "./statistics.ts";
 
 const samples = 200;
@@ -26,15 +26,15 @@ export async function latency(): Promise<void> {
     const again = performance.now();
     await using stack = await startLocalStack({ dataDir, ports: { gateway: 0, database: 0 }, log: silent });
     const withData = performance.now() - again;
-    const atRest = await memoryOf([...Object.values(stack.pids)].filter((pid) => pid !== Deno.pid));
-    const launcher = await memoryOf([Deno.pid]).then(({ proportional }) => proportional);
+    // The launcher is this process: all that it started hangs below it, Postgres too.
+    const atRest = await memoryOf([Deno.pid, ...Object.values(stack.pids)]);
 
     const yardstick = await listenNotify(stack.dbUrl, samples);
     const unit = percentile(yardstick, 0.5);
     const { app, token } = await createTenant(stack);
     const on = await withWorker(stack, token, [], () => measure(app));
     const off = await withWorker(stack, token, ["--no-realtime"], () => measure(app));
-    const stillAlive = await memoryOf([Deno.pid]);
+    const afterwards = await memoryOf([Deno.pid, ...Object.values(stack.pids)]);
 
     console.log(`\nOne idle worker, one job at a time, ${samples} samples; y is the yardstick's p50\n\n${heading}`);
     console.log(row("LISTEN/NOTIFY there and back (yardstick)", yardstick, unit));
@@ -45,15 +45,17 @@ export async function latency(): Promise<void> {
     console.log(`
 stack, cold start without data          ${(withoutData / 1000).toFixed(1)} s
 stack, cold start with data             ${(withData / 1000).toFixed(1)} s
-stack at rest, shared pages once        ${(atRest.proportional + launcher).toFixed(0)} MB
-stack and worker after the run, same    ${stillAlive.proportional.toFixed(0)} MB
-worker script, resident                 ${on.worker.resident.toFixed(0)} MB (shared pages once: ${
-      on.worker.proportional.toFixed(0)
-    } MB)
+stack just started, resident            ${inMegabytes(atRest)}
+stack after the run, resident           ${inMegabytes(afterwards)}
+worker script after 220 jobs, resident  ${inMegabytes(on.worker)}
 worker script, our code                 ${(await sourceBytes() / 1024).toFixed(0)} KB`);
   } finally {
     await Deno.remove(dataDir, { recursive: true }).catch(silent);
   }
+}
+
+function inMegabytes({ resident, proportional }: Memory): string {
+  return `${resident.toFixed(0)} MB (with shared pages counted once: ${proportional.toFixed(0)} MB)`;
 }
 
 async function measure(app: MusterClient): Promise<Samples> {
@@ -77,7 +79,9 @@ async function withWorker(stack: LocalStack, token: string, args: string[], run:
   await Deno.remove(identity);
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "--allow-all", "--no-check", resolve(repository, "worker", "cli.ts"), "--url", stack.url],
+      // As npm run worker does it.
+      ...["run", "--allow-all", "--no-check", "--v8-flags=--max-semi-space-size=2,--optimize-for-size"],
+      ...[resolve(repository, "worker", "cli.ts"), "--url", stack.url],
       ...[
         "--identity",
         identity,

@@ -1,5 +1,8 @@
-/** Memory of a process and all below it, in MB: resident as `ps` sums it up, and with shared pages counted once. */
-export async function memoryOf(pids: readonly number[]): Promise<{ resident: number; proportional: number }> {
+/** In MB: resident as `ps` tells it of each process, summed up, and with shared pages counted once. */
+export type Memory = { resident: number; proportional: number };
+
+/** Memory of processes and all below them; Linux only. */
+export async function memoryOf(pids: readonly number[]): Promise<Memory> {
   let resident = 0;
   let proportional = 0;
   for (const pid of await withChildren(pids)) {

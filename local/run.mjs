@@ -1,5 +1,6 @@
-// Runs one of our TypeScript programs with Deno: `node local/run.mjs <file.ts> [args…]`. Plain JavaScript for Node >= 20
-// with nothing installed, because it is what installs: `npm ci` when node_modules is missing or of another lock file.
+// Runs one of our TypeScript programs with Deno: `node local/run.mjs [options of deno run] <file.ts> [args…]`. Plain
+// JavaScript for Node >= 20 with nothing installed, because it is what installs: `npm ci` when node_modules is missing or
+// of another lock file.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -12,8 +13,11 @@ const modules = path.join(root, "node_modules");
 const isWindows = process.platform === "win32";
 const deno = path.join(modules, "deno", isWindows ? "deno.exe" : "deno");
 
-const [file, ...args] = process.argv.slice(2);
-if (!file) fail("Usage: node local/run.mjs <file.ts> [args…]");
+// What stands before the file is for Deno.
+const given = process.argv.slice(2);
+const fileAt = given.findIndex((arg) => !arg.startsWith("-"));
+const [options, file, args] = [given.slice(0, fileAt), given[fileAt], given.slice(fileAt + 1)];
+if (!file) fail("Usage: node local/run.mjs [options of deno run] <file.ts> [args…]");
 if (Number(process.versions.node.split(".")[0]) < 20) fail(`Node 20 or newer is needed: this is ${process.version}`);
 
 if (!isInstalled()) await underLock(install);
@@ -150,7 +154,7 @@ function runDeno() {
     MUSTER_LAUNCHER: String(process.pid),
   };
   const config = ["--config", path.join(root, "deno.json")];
-  const child = spawn(deno, ["run", "-A", "--quiet", ...config, path.resolve(file), ...args], {
+  const child = spawn(deno, ["run", "-A", "--quiet", ...config, ...options, path.resolve(file), ...args], {
     stdio: "inherit",
     env,
   });

@@ -181,6 +181,28 @@ comment on function muster.create_tenant(text) is 'Makes a tenant, or answers th
 revoke execute on function muster.create_tenant(text) from public;
 grant execute on function muster.create_tenant(text) to service_role;
 
+create function muster_private.check_tenant(tenant_id uuid) returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if not exists (select from muster.tenants t where t.id = check_tenant.tenant_id) then
+    perform muster_private.fail('MU003', format('Cannot find tenant %s', coalesce(check_tenant.tenant_id::text, '(none given)')));
+  end if;
+end
+$$;
+comment on function muster_private.check_tenant(uuid) is 'Refuses a tenant that does not exist';
+
+create function muster_private.check_secret(prefix text, hash text) returns void
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if coalesce(check_secret.hash, '') !~ '^[0-9a-f]{64}$' or coalesce(length(check_secret.prefix), 0) not between 1 and 100 then
+    perform muster_private.fail('MU004', 'Cannot store the secret: it needs a name or prefix of 1 to 100 characters and a SHA-256 in hex');
+  end if;
+end
+$$;
+comment on function muster_private.check_secret(text, text) is 'Refuses what is not the name and hash of a key or token';
+
 create function muster.create_api_key(
   tenant_id uuid, executor_name text, key_prefix text, key_hash text, expires_at timestamptz default null
 ) returns jsonb
@@ -190,6 +212,14 @@ declare
   v_executor_id uuid;
   v_key muster.api_keys;
 begin
+  perform muster_private.check_tenant(create_api_key.tenant_id);
+  perform muster_private.check_secret(create_api_key.key_prefix, create_api_key.key_hash);
+  if coalesce(length(create_api_key.executor_name), 0) not between 1 and 100 then
+    perform muster_private.fail('MU004', 'Cannot create an API key: its executor must have a name of 1 to 100 characters');
+  end if;
+  if exists (select from muster.api_keys k where k.hash = create_api_key.key_hash) then
+    perform muster_private.fail('MU008', 'Cannot create the API key: it exists');
+  end if;
   insert into muster.executors (tenant_id, name)
   values (create_api_key.tenant_id, create_api_key.executor_name) on conflict do nothing;
   select e.id into v_executor_id from muster.executors e
@@ -217,13 +247,20 @@ as $$
 declare
   v_token muster.enrollment_tokens;
 begin
+  perform muster_private.check_tenant(create_enrollment_token.tenant_id);
+  perform muster_private.check_secret(create_enrollment_token.name, create_enrollment_token.token_hash);
+  perform muster_private.check_capabilities(to_jsonb(create_enrollment_token.capabilities), 100);
+  perform muster_private.check_labels(create_enrollment_token.labels);
+  if exists (select from muster.enrollment_tokens t where t.hash = create_enrollment_token.token_hash) then
+    perform muster_private.fail('MU008', 'Cannot create the enrollment token: it exists');
+  end if;
   if create_enrollment_token.max_uses < 1 then
     perform muster_private.fail('MU004', 'Cannot create an enrollment token: it must have at least one use');
   end if;
   insert into muster.enrollment_tokens (tenant_id, name, hash, capabilities, labels, max_uses, expires_at, ephemeral)
   values (create_enrollment_token.tenant_id, create_enrollment_token.name, create_enrollment_token.token_hash,
-    create_enrollment_token.capabilities, coalesce(create_enrollment_token.labels, '{}'),
-    create_enrollment_token.max_uses, create_enrollment_token.expires_at, create_enrollment_token.ephemeral)
+    create_enrollment_token.capabilities, coalesce(nullif(create_enrollment_token.labels, 'null'), '{}'),
+    create_enrollment_token.max_uses, create_enrollment_token.expires_at, coalesce(create_enrollment_token.ephemeral, false))
   returning * into v_token;
   perform muster_private.audit(v_token.tenant_id, '{"kind": "service"}', 'enrollment_token.created', v_token.id::text,
     jsonb_build_object('name', v_token.name));

@@ -37,6 +37,14 @@ declare
   v_capabilities text[];
   v_labels jsonb;
 begin
+  if jsonb_typeof(enroll_worker.worker) is distinct from 'object'
+    or jsonb_typeof(enroll_worker.worker -> 'public_jwk') is distinct from 'object'
+    or num_nulls(v_fingerprint, enroll_worker.worker ->> 'proof_jti', enroll_worker.worker ->> 'proof_expires_at') > 0 then
+    perform muster_private.fail('MU004', 'Cannot enroll: the worker needs a public_jwk, a fingerprint, proof_jti and proof_expires_at');
+  end if;
+  perform muster_private.check_number(enroll_worker.worker, 'slots', 1, 256);
+  perform muster_private.check_text(enroll_worker.worker, 'fingerprint', 255);
+  perform muster_private.check_text(enroll_worker.worker, 'proof_jti', 255);
   select * into v_token from muster.enrollment_tokens t where t.hash = enroll_worker.token_hash for no key update;
   if not found or v_token.revoked_at <= v_now then
     perform muster_private.fail('MU009', 'Cannot enroll: the enrollment token is unknown or was revoked', 'Ask an operator for a new one');
@@ -45,7 +53,6 @@ begin
     perform muster_private.fail('MU010', format('Cannot enroll: token "%s" expired at %s', v_token.name, muster_private.iso(v_token.expires_at)),
       'Ask an operator for a new one');
   end if;
-  perform muster_private.check_number(enroll_worker.worker, 'slots', 1, 256);
   perform muster_private.check_capabilities(enroll_worker.worker -> 'capabilities', 100);
   perform muster_private.check_labels(enroll_worker.worker -> 'labels');
   perform muster_private.use_proof(enroll_worker.worker ->> 'proof_jti', (enroll_worker.worker ->> 'proof_expires_at')::timestamptz);

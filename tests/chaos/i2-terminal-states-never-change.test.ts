@@ -229,6 +229,28 @@ Deno.test("an older attempt can change nothing while a newer one runs", async ()
   assert.deepEqual(await violations(db.sql), []);
 });
 
+Deno.test("a worker that runs a job again cannot speak for its own older attempt", async () => {
+  await using db = await TestDatabase.create();
+  const { tenant, worker, held, artifact } = await arrange(db, { max_attempts: 3, attempt_timeout_seconds: 60 });
+  await worker.hello();
+  const [current] = await worker.claim();
+  assert.deepEqual([current!.job_id, current!.attempt], [held.job_id, 2]);
+  const scene = { db, tenant, worker, held, artifact };
+  const before = await look(scene);
+  for (const status of ["succeeded", "failed"]) {
+    const { outcomes } = await worker.complete([{ ...attemptOf(held), status, result: "late" }]);
+    assert.equal(outcomes[0].outcome, "stale");
+  }
+  await afterwards["the worker reports events"]!(scene, "");
+  const events = [{ ...attemptOf(held), number: 7, kind: "log", data: {} }];
+  const beat = await worker.heartbeat({ running: [held, current], events });
+  assert.deepEqual(beat.stop.map(({ attempt }: Answer) => attempt), [1]);
+  await afterwards["the worker announces an artifact"]!(scene, "");
+  await afterwards["the worker finishes an artifact"]!(scene, "");
+  assert.deepEqual(await look(scene), before);
+  assert.equal((await worker.complete([succeeded(current!, "won")])).outcomes[0].outcome, "accepted");
+});
+
 /** A worker that runs the only attempt of a job, and has announced a file. */
 async function arrange(db: TestDatabase, job: Args = {}): Promise<Scene> {
   await tick(db);

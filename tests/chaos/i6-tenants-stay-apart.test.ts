@@ -120,7 +120,6 @@ Deno.test("lists of another tenant name nothing of this one, whatever they filte
     { worker_id: estate.worker.id },
     { correlation_id: "secret" },
     { idempotency_key: "secret" },
-    { tenant_id: estate.tenant.id },
   ];
   for (const caller of stranger.caller) {
     for (const filter of filters) {
@@ -129,6 +128,8 @@ Deno.test("lists of another tenant name nothing of this one, whatever they filte
     const { workers } = await db.call(service, "list_workers", { caller, filters: {} });
     assert.deepEqual(workers.map((worker: Answer) => worker.id), [stranger.worker.id]);
   }
+  const foreign = { caller: stranger.tenant.caller, filters: { tenant_id: estate.tenant.id } };
+  await assert.rejects(db.call(service, "list_jobs", foreign), { code: "MU004" });
   const own = await db.call(service, "list_jobs", { caller: estate.tenant.caller, filters: {}, page_size: 1 });
   const next = { caller: stranger.tenant.caller, filters: {}, cursor: own.next_cursor };
   assert.deepEqual((await db.call(service, "list_jobs", next)).jobs, [], "with a cursor of the other tenant");
@@ -267,6 +268,40 @@ Deno.test("a token whose claims do not fit together is nobody's", async () => {
     const actor: Actor = { role: "muster_worker", claims: forged };
     await assert.rejects(db.call(actor, "claim_jobs"), { code: "MU001" }, JSON.stringify(forged));
   }
+});
+
+Deno.test("a device key renews the token of its own worker only", async () => {
+  await using db = await TestDatabase.create();
+  const estate = await createEstate(db);
+  const { worker } = await createStranger(db);
+  const { cnf } = worker.actor.claims as { cnf: { jkt: string } };
+  const proof = { fingerprint: cnf.jkt, proof_jti: crypto.randomUUID(), proof_expires_at: "2100-01-01T00:00:00Z" };
+  const foreign = db.call(service, "refresh_worker", { worker_id: estate.worker.id, ...proof });
+  await assert.rejects(foreign, { code: "MU012" });
+  assert.equal((await db.call(service, "refresh_worker", { worker_id: worker.id, ...proof })).worker_id, worker.id);
+});
+
+Deno.test("a device key that is enrolled in another tenant becomes a worker of its own there", async () => {
+  await using db = await TestDatabase.create();
+  const estate = await createEstate(db);
+  const { tenant } = await createStranger(db);
+  const { cnf } = estate.worker.actor.claims as { cnf: { jkt: string } };
+  const before = await inventory(db, estate.tenant.id);
+  await db.call(service, "create_enrollment_token", { tenant_id: tenant.id, name: "theirs", token_hash: sha256 });
+  const enrolled = await db.call(service, "enroll_worker", {
+    token_hash: sha256,
+    worker: {
+      name: "theirs",
+      public_jwk: { kty: "EC" },
+      fingerprint: cnf.jkt,
+      capabilities: [],
+      proof_jti: crypto.randomUUID(),
+      proof_expires_at: "2100-01-01T00:00:00Z",
+    },
+  });
+  assert.equal(enrolled.tenant_id, tenant.id);
+  assert.notEqual(enrolled.worker_id, estate.worker.id);
+  assert.equal(await inventory(db, estate.tenant.id), before);
 });
 
 Deno.test("a worker is never given a job of another tenant, whatever it can do", async () => {

@@ -223,13 +223,23 @@ class CompleteLate extends WorkerCommand {
     super(index, false);
   }
 
-  protected async act(model: Model, { workers }: Real, before: Map<string, Row>): Promise<void> {
-    if (model.stale.length === 0) return;
-    const attempt = model.stale[this.which % model.stale.length]!;
-    const worker = workers[this.index]!;
+  protected async act(model: Model, real: Real, before: Map<string, Row>): Promise<void> {
+    const { workers } = real;
+    // Best of all an attempt whose job runs again, reported by the worker that runs it now.
+    const isReplaced = ({ job_id, attempt }: Attempt) => {
+      const row = before.get(job_id);
+      return row !== undefined && held.includes(row.status) && row.attempts > attempt;
+    };
+    const replaced = model.stale.filter(isReplaced);
+    const candidates = replaced.length > 0 ? replaced : model.stale;
+    if (candidates.length === 0) return;
+    const attempt = candidates[this.which % candidates.length]!;
+    const holder = workers.find(({ id }) => id === before.get(attempt.job_id)?.worker_id);
+    const worker = holder ?? workers[this.index]!;
     if (isCurrent(before.get(attempt.job_id), attempt, worker.id)) return;
     const { outcomes } = await worker.complete([succeeded(attempt, "late")]);
     assert.ok(["stale", "accepted"].includes(outcomes[0].outcome));
+    assert.deepEqual((await rowsOf(real)).get(attempt.job_id), before.get(attempt.job_id), "I2: it changes nothing");
     if (outcomes[0].outcome === "accepted") {
       const row = before.get(attempt.job_id)!;
       assert.deepEqual([row.status, row.attempts, row.worker_id], ["succeeded", attempt.attempt, worker.id]);

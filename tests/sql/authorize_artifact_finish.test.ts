@@ -13,7 +13,8 @@ Deno.test("authorize_artifact_finish() lets an app finish its inputs and not a j
     caller: null,
     artifact: { ...fileOf("x"), job_id: job.id, attempt: 1 },
   });
-  const authorize = (artifact_id: string) => db.call(service, "authorize_artifact_finish", { caller: tenant.caller, artifact_id });
+  const authorize = (artifact_id: string) =>
+    db.call(service, "authorize_artifact_finish", { caller: tenant.caller, artifact_id });
   assert.deepEqual(await authorize(input.id), input);
   await refused(authorize(output.id), "MU002");
 });
@@ -43,6 +44,9 @@ Deno.test("authorize_artifact_finish() refuses what was rejected with conflict",
   const tenant = await createTenant(db);
   const { id } = await db.call(service, "create_artifact", { caller: tenant.caller, artifact: fileOf("x") });
   await db.call(service, "reject_artifact", { artifact_id: id, reason: "not the bytes" });
-  const error = await refused(db.call(service, "authorize_artifact_finish", { caller: tenant.caller, artifact_id: id }), "MU008");
+  const error = await refused(
+    db.call(service, "authorize_artifact_finish", { caller: tenant.caller, artifact_id: id }),
+    "MU008",
+  );
   assert.ok(error.hint);
 });

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { createInput, createMember, createTenant, createWorker, refused, submit, type TestTenant } from "../support/actors.ts";
+import {
+  createInput,
+  createMember,
+  createTenant,
+  createWorker,
+  refused,
+  submit,
+  type TestTenant,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 type Need = "read" | "submit" | "operate" | "administer";
@@ -99,7 +107,11 @@ Deno.test("every function refuses a user who is no member of the named tenant, o
   ];
   for (const caller of strangers) {
     for (const [name, { args }] of Object.entries(functions)) {
-      await refused(db.call(service, name, { caller, ...args(world) }), "MU002", `${name} by ${JSON.stringify(caller)}`);
+      await refused(
+        db.call(service, name, { caller, ...args(world) }),
+        "MU002",
+        `${name} by ${JSON.stringify(caller)}`,
+      );
     }
   }
 });
@@ -108,7 +120,8 @@ Deno.test("every function refuses the secret key without a tenant that exists", 
   await using db = await TestDatabase.create();
   const world = await createWorld(db);
   for (const [name, { args }] of Object.entries(functions)) {
-    const by = (tenant_id: unknown) => db.call(service, name, { caller: { kind: "service", tenant_id }, ...args(world) });
+    const by = (tenant_id: unknown) =>
+      db.call(service, name, { caller: { kind: "service", tenant_id }, ...args(world) });
     await refused(by(crypto.randomUUID()), "MU003", name);
     await refused(by(null), "MU003", name);
     await refused(by("not-a-uuid"), "MU004", name);
@@ -202,7 +215,9 @@ async function createKey(db: TestDatabase, tenant: TestTenant, options: Args = {
 }
 
 /** Everything that a refused call must leave as it was. */
-async function snapshot(db: TestDatabase): Promise<unknown> {
+function snapshot(db: TestDatabase): Promise<unknown> {
   const tables = ["jobs", "job_events", "artifacts", "worker_devices", "audit_log"];
-  return Promise.all(tables.map(async (table) => [...await db.sql.unsafe(`select t::text from muster.${table} t order by 1`)]));
+  return Promise.all(
+    tables.map(async (table) => [...await db.sql.unsafe(`select t::text from muster.${table} t order by 1`)]),
+  );
 }

@@ -6,7 +6,9 @@ Deno.test("cancel_jobs() ends jobs in every state that is not an end, and keeps 
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant, { slots: 1 });
-  const jobs = await submit(db, tenant, {}, {}, { concurrency_key: "k" }, { concurrency_key: "k" }, { run_at: "2027-01-01T00:00:00Z" });
+  const jobs = await submit(db, tenant, {}, {}, { concurrency_key: "k" }, { concurrency_key: "k" }, {
+    run_at: "2027-01-01T00:00:00Z",
+  });
   await worker.claim();
   const { jobs: cancelled } = await db.call(service, "cancel_jobs", {
     caller: tenant.caller,
@@ -87,7 +89,9 @@ Deno.test("cancel_jobs() refuses a list of none and of more than 1000, and ids t
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const cancel = (job_ids: unknown) => db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids });
-  for (const ids of [null, [], Array.from({ length: 1001 }, () => crypto.randomUUID())]) await refused(cancel(ids), "MU015");
+  for (const ids of [null, [], Array.from({ length: 1001 }, () => crypto.randomUUID())]) {
+    await refused(cancel(ids), "MU015");
+  }
   await refused(cancel(["x"]), "22P02");
 });
 
@@ -95,9 +99,10 @@ Deno.test("cancel_jobs() keeps no more than a sentence of a reason", async () =>
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const [job] = await submit(db, tenant, {});
-  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [job.id], reason: "x".repeat(1_000_000) }).catch(
-    (error) => assert.equal(error.code, "MU004"),
-  );
+  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [job.id], reason: "x".repeat(1_000_000) })
+    .catch(
+      (error) => assert.equal(error.code, "MU004"),
+    );
   const { error } = await getJob(db, tenant, job.id);
   assert.ok((error?.message ?? "").length <= 1_000);
 });

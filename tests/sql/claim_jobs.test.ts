@@ -57,7 +57,11 @@ Deno.test("claim_jobs() hands over everything a worker needs to run a job", asyn
 Deno.test("claim_jobs() gives a worker only jobs whose capabilities and labels it has", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
-  const worker = await createWorker(db, tenant, { slots: 10, capabilities: ["a", "b"], labels: { os: "linux", zone: "1" } });
+  const worker = await createWorker(db, tenant, {
+    slots: 10,
+    capabilities: ["a", "b"],
+    labels: { os: "linux", zone: "1" },
+  });
   await submit(
     db,
     tenant,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createTenant, createWorker, failed, getJob, eachRefused, submit, succeeded } from "../support/actors.ts";
+import { createTenant, createWorker, eachRefused, failed, getJob, submit, succeeded } from "../support/actors.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("complete_jobs() stores a result and answers with the next job", async () => {
@@ -68,7 +68,12 @@ Deno.test("complete_jobs() lets a stale attempt in a batch not spoil the others"
   await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [b!.job_id] });
 
   const unknown = { job_id: crypto.randomUUID(), attempt: 1 };
-  const answer = await worker.complete([succeeded(a!), succeeded(b!), succeeded(unknown), failed(c!, { retryable: false })]);
+  const answer = await worker.complete([
+    succeeded(a!),
+    succeeded(b!),
+    succeeded(unknown),
+    failed(c!, { retryable: false }),
+  ]);
 
   assert.deepEqual(outcomes(answer), ["accepted", "stale", "stale", "accepted"]);
   assert.equal((await getJob(db, tenant, b!.job_id)).status, "cancelled");

@@ -5,7 +5,10 @@ import { type Args, service, TestDatabase } from "../support/database.ts";
 Deno.test("create_artifact() announces an app's input under a path of its tenant", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
-  const artifact = await db.call(service, "create_artifact", { caller: tenant.caller, artifact: fileOf("hello", "in.txt") });
+  const artifact = await db.call(service, "create_artifact", {
+    caller: tenant.caller,
+    artifact: fileOf("hello", "in.txt"),
+  });
   assert.equal(artifact.path, `${tenant.id}/inputs/${artifact.id}/in.txt`);
   const { status, job_id, attempt, worker_id, name, size_bytes, content_type, finished_at } = artifact;
   assert.deepEqual({ status, job_id, attempt, worker_id, name, size_bytes, content_type, finished_at }, {
@@ -38,7 +41,11 @@ Deno.test("create_artifact() announces a worker's output under its job and attem
 Deno.test("create_artifact() refuses a worker that does not hold the attempt with stale_attempt (I2)", async () => {
   await using db = await TestDatabase.create();
   const [tenant, other] = [await createTenant(db), await createTenant(db)];
-  const [worker, peer, outsider] = [await createWorker(db, tenant), await createWorker(db, tenant), await createWorker(db, other)];
+  const [worker, peer, outsider] = [
+    await createWorker(db, tenant),
+    await createWorker(db, tenant),
+    await createWorker(db, other),
+  ];
   const [job] = await submit(db, tenant, {});
   const [held] = await worker.claim();
   const [foreign] = await submit(db, other, {});
@@ -77,7 +84,20 @@ Deno.test("create_artifact() refuses an app that wants to write a job's output",
 Deno.test("create_artifact() makes a path that stays within its folder, whatever the name", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
-  const names = ["../../etc/passwd", "..", ".", "/", "a/b\\c", "ä ö?#%2e%2e", "\n", "%00", "x".repeat(255), "日本.txt", "-", "a..b"];
+  const names = [
+    "../../etc/passwd",
+    "..",
+    ".",
+    "/",
+    "a/b\\c",
+    "ä ö?#%2e%2e",
+    "\n",
+    "%00",
+    "x".repeat(255),
+    "日本.txt",
+    "-",
+    "a..b",
+  ];
   const paths = new Set<string>();
   for (const name of [...names, ...names]) {
     const artifact = await db.call(service, "create_artifact", { caller: tenant.caller, artifact: fileOf("x", name) });
@@ -118,6 +138,13 @@ Deno.test("create_artifact() refuses misuse", async () => {
   const [row] = await db.sql`select count(*)::integer as count from muster.artifacts`;
   assert.equal(row!.count, 0);
   const largest = { ...good, size_bytes: 52_428_800 };
-  assert.equal((await db.call(service, "create_artifact", { caller: tenant.caller, artifact: largest })).size_bytes, 52_428_800);
-  assert.equal((await db.call(service, "create_artifact", { caller: tenant.caller, artifact: { ...good, size_bytes: 0 } })).size_bytes, 0);
+  assert.equal(
+    (await db.call(service, "create_artifact", { caller: tenant.caller, artifact: largest })).size_bytes,
+    52_428_800,
+  );
+  assert.equal(
+    (await db.call(service, "create_artifact", { caller: tenant.caller, artifact: { ...good, size_bytes: 0 } }))
+      .size_bytes,
+    0,
+  );
 });

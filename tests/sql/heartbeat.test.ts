@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { channels } from "../../shared/channels.ts";
-import { createTenant, createWorker, getJob, eachRefused, sentMessages, submit, tick } from "../support/actors.ts";
+import { createTenant, createWorker, eachRefused, getJob, sentMessages, submit, tick } from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("heartbeat() keeps the lease on all jobs of a worker for as long as it beats", async () => {
@@ -24,7 +24,8 @@ Deno.test("heartbeat() writes no row per job", async () => {
   const worker = await createWorker(db, tenant, { slots: 5 });
   await submit(db, tenant, {}, {}, {}, {}, {});
   const running = await worker.claim(5);
-  const versions = () => db.sql`select xmin::text, ctid::text from muster.jobs union all select xmin::text, ctid::text from muster.worker_devices order by 1, 2`;
+  const versions = () =>
+    db.sql`select xmin::text, ctid::text from muster.jobs union all select xmin::text, ctid::text from muster.worker_devices order by 1, 2`;
   const before = [...await versions()];
   await db.advance(1);
   await worker.heartbeat({ running, metrics: { cpu: 0.5 } });
@@ -128,7 +129,8 @@ Deno.test("heartbeat() of a worker that drains by itself shows it as draining, u
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant);
-  const status = async () => (await db.call(service, "get_worker", { caller: tenant.caller, worker_id: worker.id })).status;
+  const status = async () =>
+    (await db.call(service, "get_worker", { caller: tenant.caller, worker_id: worker.id })).status;
   await submit(db, tenant, {});
   assert.deepEqual((await worker.heartbeat({ draining: true, want: 1 })).jobs, []);
   assert.equal(await status(), "draining");
@@ -222,11 +224,23 @@ Deno.test("heartbeat() refuses misuse and keeps nothing of it", async () => {
     "running of strings": { running: ["x"] },
     "running with an attempt over all bounds": { running: [{ ...attempt, attempt: 1e12 }] },
     "events as an object": { running: [], events: {} },
-    "501 events": { running: [], events: Array.from({ length: 501 }, (_, n) => ({ ...attempt, number: n, kind: "log", data: {} })) },
+    "501 events": {
+      running: [],
+      events: Array.from({ length: 501 }, (_, n) => ({ ...attempt, number: n, kind: "log", data: {} })),
+    },
     "an event of an unknown kind": { running: [], events: [{ ...attempt, number: 1, kind: "status", data: {} }] },
     "metrics of a megabyte": { running: [], metrics: { x: "x".repeat(1_000_000) } },
     "metrics that are no object": { running: [], metrics: [1] },
   };
   await eachRefused(bad, (args) => db.call(worker.actor, "heartbeat", args));
-  assert.deepEqual((await db.call(worker.actor, "heartbeat", { running: [], events: null, want: null, listening: null, draining: null })).jobs, []);
+  assert.deepEqual(
+    (await db.call(worker.actor, "heartbeat", {
+      running: [],
+      events: null,
+      want: null,
+      listening: null,
+      draining: null,
+    })).jobs,
+    [],
+  );
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { channels } from "../../shared/channels.ts";
-import { createTenant, createWorker, getJob, refused, eachRefused, sentMessages, submit } from "../support/actors.ts";
+import { createTenant, createWorker, eachRefused, getJob, refused, sentMessages, submit } from "../support/actors.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("hello() brings a worker online and tells it its channels, intervals and the time", async () => {
@@ -87,8 +87,12 @@ Deno.test("hello() cuts capabilities to what the enrollment token allows and kee
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant, { online: false });
-  await db.sql`update muster.worker_devices set allowed_capabilities = '{compute/basic}', granted_labels = '{"site": "lab"}'`;
-  const answer = await worker.hello({ capabilities: ["gpu/a100", "compute/basic"], labels: { site: "home", os: "linux" } });
+  await db
+    .sql`update muster.worker_devices set allowed_capabilities = '{compute/basic}', granted_labels = '{"site": "lab"}'`;
+  const answer = await worker.hello({
+    capabilities: ["gpu/a100", "compute/basic"],
+    labels: { site: "home", os: "linux" },
+  });
   assert.deepEqual(answer.capabilities, ["compute/basic"]);
   assert.deepEqual(answer.labels, { site: "lab", os: "linux" });
 });

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { createInput, createTenant, createWorker, fileOf, submit, succeeded, type TestWorker } from "../support/actors.ts";
+import {
+  createInput,
+  createTenant,
+  createWorker,
+  fileOf,
+  submit,
+  succeeded,
+  type TestWorker,
+} from "../support/actors.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("list_artifacts() shows the inputs and the finished outputs of the winning attempt only", async () => {
@@ -23,9 +31,19 @@ Deno.test("list_artifacts() shows the inputs and the finished outputs of the win
   assert.deepEqual(await list(), [["in.txt", null], ["live.txt", 2]]);
 });
 
-async function write(db: TestDatabase, worker: TestWorker, job: Answer, attempt: number, name: string, finish = true): Promise<void> {
+async function write(
+  db: TestDatabase,
+  worker: TestWorker,
+  job: Answer,
+  attempt: number,
+  name: string,
+  finish = true,
+): Promise<void> {
   const file = fileOf("x", name);
-  const { id } = await db.call(worker.actor, "create_artifact", { caller: null, artifact: { ...file, job_id: job.id, attempt } });
+  const { id } = await db.call(worker.actor, "create_artifact", {
+    caller: null,
+    artifact: { ...file, job_id: job.id, attempt },
+  });
   if (finish) {
     await db.call(service, "finish_artifact", { artifact_id: id, size_bytes: file.size_bytes, sha256: file.sha256 });
   }

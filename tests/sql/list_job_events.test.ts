@@ -16,18 +16,24 @@ Deno.test("list_job_events() tells a job's whole story, numbered without gaps", 
   await tick(db);
   const [second] = await worker.claim();
   await worker.complete([succeeded(second!)]);
-  const { events, last_sequence } = await db.call(service, "list_job_events", { caller: tenant.caller, job_id: job.id });
+  const { events, last_sequence } = await db.call(service, "list_job_events", {
+    caller: tenant.caller,
+    job_id: job.id,
+  });
   assert.deepEqual(events.map((event: Answer) => event.sequence), events.map((_: Answer, n: number) => n + 1));
   assert.equal(last_sequence, events.length);
-  assert.deepEqual(events.map((event: Answer) => [event.kind, event.data.status ?? event.data.message, event.attempt]), [
-    ["status", "queued", 0],
-    ["status", "running", 1],
-    ["log", "hi", 1],
-    ["status", "scheduled", 1],
-    ["status", "queued", 1],
-    ["status", "running", 2],
-    ["status", "succeeded", 2],
-  ]);
+  assert.deepEqual(
+    events.map((event: Answer) => [event.kind, event.data.status ?? event.data.message, event.attempt]),
+    [
+      ["status", "queued", 0],
+      ["status", "running", 1],
+      ["log", "hi", 1],
+      ["status", "scheduled", 1],
+      ["status", "queued", 1],
+      ["status", "running", 2],
+      ["status", "succeeded", 2],
+    ],
+  );
   assert.equal(events[3].data.error.message, "It broke");
   assert.match(events[0].created_at, /^2026-01-01T00:00:00\.000000Z$/);
 });
@@ -56,7 +62,10 @@ Deno.test("list_job_events() answers at most 500 a page", async () => {
   const [job] = await submit(db, tenant, {});
   await worker.claim();
   for (const start of [0, 400]) {
-    const events = Array.from({ length: 400 }, (_, n) => ({ job_id: job.id, attempt: 1, number: start + n + 1, kind: "chunk", data: {} }));
+    const events = Array.from(
+      { length: 400 },
+      (_, n) => ({ job_id: job.id, attempt: 1, number: start + n + 1, kind: "chunk", data: {} }),
+    );
     await db.call(worker.actor, "report_events", { events });
   }
   const all = { caller: tenant.caller, job_id: job.id, page_size: 2_000_000_000 };

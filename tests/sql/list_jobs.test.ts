@@ -102,7 +102,9 @@ Deno.test("list_jobs() keeps a page between 1 and 200 jobs, and 50 when not told
     [{ page_size: 200 }, 200],
     [{ page_size: 2_000_000_000 }, 200],
   ];
-  for (const [args, size] of sizes) assert.equal((await list(db, tenant, args)).jobs.length, size, JSON.stringify(args));
+  for (const [args, size] of sizes) {
+    assert.equal((await list(db, tenant, args)).jobs.length, size, JSON.stringify(args));
+  }
 });
 
 Deno.test("list_jobs() refuses misuse", async () => {

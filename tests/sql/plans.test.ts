@@ -128,7 +128,7 @@ async function measureAll(
 
 /**
  * Jobs of ten classes that no worker serves: queued, blocked behind one key, scheduled for tomorrow; and finished ones
- * of the class that the worker does serve, with their events.
+ * of the class that the worker does serve, with their events; and 10,000 that a thousand other workers hold.
  */
 async function pileUp(db: TestDatabase, tenant: TestTenant): Promise<void> {
   const others = await submit(db, tenant, ...Array.from({ length: 10 }, (_, n) => ({ requires: [`other/${n}`] })));
@@ -155,6 +155,11 @@ async function pileUp(db: TestDatabase, tenant: TestTenant): Promise<void> {
       kind.status::muster.job_status, kind.key, now.at + interval '1 day', now.at - make_interval(secs => i), now.at
     from generate_series(1, 10_000) i cross join muster_private.test_clock now
     cross join (values ('blocked', 'one at a time'), ('scheduled', null)) kind (status, key)`;
+    await tx`
+    insert into muster.jobs (tenant_id, executor_id, worker_id, type, class_id, status, run_at, created_at, updated_at, attempts, attempt_deadline_at)
+    select ${tenant.id}, ${tenant.executorId}, md5((i / 10)::text)::uuid, 'test', (select class_id from muster.jobs where requires = '{}' limit 1),
+      'running', now.at, now.at - make_interval(secs => i), now.at, 1, now.at + interval '1 hour'
+    from generate_series(1, 10_000) i cross join muster_private.test_clock now`;
     await tx`insert into muster.concurrency_keys (tenant_id, key) values (${tenant.id}, 'one at a time')`;
     await tx`
     update muster.jobs set status = 'queued'

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { createTenant, createWorker, eachRefused, getJob, submit, succeeded, type TestTenant } from "../support/actors.ts";
+import {
+  createTenant,
+  createWorker,
+  eachRefused,
+  getJob,
+  submit,
+  succeeded,
+  type TestTenant,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("report_events() stores events in the order of their numbers and shows the newest progress", async () => {
@@ -19,7 +27,10 @@ Deno.test("report_events() stores events in the order of their numbers and shows
   assert.deepEqual(answer, { accepted: 3, stale: [] });
   const events = await eventsOf(db, tenant, job.id);
   assert.deepEqual(events.map((each) => each.sequence), events.map((_, index) => index + 1));
-  assert.deepEqual(events.slice(-3).map((each) => [each.kind, each.attempt]), [["chunk", 1], ["log", 1], ["progress", 1]]);
+  assert.deepEqual(events.slice(-3).map((each) => [each.kind, each.attempt]), [["chunk", 1], ["log", 1], [
+    "progress",
+    1,
+  ]]);
   const { progress, progress_note } = await getJob(db, tenant, job.id);
   assert.deepEqual([progress, progress_note], [0.5, "half"]);
 });

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { createInput, createTenant, createWorker, failed, getJob, refused, submit, succeeded } from "../support/actors.ts";
+import {
+  createInput,
+  createTenant,
+  createWorker,
+  failed,
+  getJob,
+  refused,
+  submit,
+  succeeded,
+} from "../support/actors.ts";
 import { service, TestDatabase } from "../support/database.ts";
 
 Deno.test("retry_job() submits a failed job again as a new one that names the old", async () => {
@@ -31,7 +40,9 @@ Deno.test("retry_job() submits a failed job again as a new one that names the ol
 
   assert.notEqual(again.id, job.id);
   assert.equal(again.retry_of, job.id);
-  for (const [field, value] of Object.entries({ ...asked, idempotency_key: null })) assert.deepEqual(again[field], value, field);
+  for (const [field, value] of Object.entries({ ...asked, idempotency_key: null })) {
+    assert.deepEqual(again[field], value, field);
+  }
   assert.deepEqual([again.status, again.attempts, again.error, again.result], ["queued", 0, null, null]);
   assert.equal(again.expires_at, "2026-01-01T00:02:30.000000Z");
   assert.deepEqual(await getJob(db, tenant, job.id), before);

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { createTenant, createWorker, getJob, submit, succeeded, tick } from "../support/actors.ts";
+import { service, TestDatabase } from "../support/database.ts";
+
+const idle = { ran: true, lost_workers: 0, overdue_attempts: 0, expired_jobs: 0, due_jobs: 0, assigned_jobs: 0 };
+
+Deno.test("tick() finds nothing to do twice", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  await createWorker(db, tenant, { listening: true });
+  await submit(db, tenant, { requires: ["nobody/has"] }, {});
+  assert.deepEqual(await tick(db), idle);
+  assert.deepEqual(await tick(db), idle);
+});
+
+Deno.test("tick() runs once at a time: a second one leaves at once", async () => {
+  await using db = await TestDatabase.create();
+  await using tx = await db.transaction();
+  assert.equal((await tx.call(service, "tick")).ran, true);
+  assert.deepEqual(await tick(db), { ran: false });
+  await tx.commit();
+  assert.equal((await tick(db)).ran, true);
+});
+
+Deno.test("tick() turns a silent worker offline and requeues its jobs, the first time without a wait", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 2 });
+  const [job, last] = await submit(db, tenant, {}, { max_attempts: 1 });
+  await worker.claim(2);
+  await db.advance(14);
+  assert.equal((await tick(db)).lost_workers, 0);
+  await db.advance(2);
+  assert.equal((await tick(db)).lost_workers, 1);
+  assert.equal((await getJob(db, tenant, job.id)).status, "queued");
+  const failed = await getJob(db, tenant, last.id);
+  assert.deepEqual([failed.status, failed.error.code], ["failed", "worker_lost"]);
+  const shown = await db.call(service, "get_worker", { caller: tenant.caller, worker_id: worker.id });
+  assert.deepEqual([shown.status, shown.held_count], ["offline", 0]);
+});
+
+Deno.test("tick() leaves an idle worker alone for 90 seconds", async () => {
+  await using db = await TestDatabase.create();
+  await createWorker(db, await createTenant(db));
+  await db.advance(89);
+  assert.equal((await tick(db)).lost_workers, 0);
+  await db.advance(2);
+  assert.equal((await tick(db)).lost_workers, 1);
+});
+
+Deno.test("tick() gives a pushed job that was not taken up within 5 s to someone else, and spends no attempt", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const deaf = await createWorker(db, tenant, { listening: true });
+  const [job] = await submit(db, tenant, { max_attempts: 1 });
+  assert.equal(job.worker_id, deaf.id);
+  const other = await createWorker(db, tenant, { listening: true });
+  await db.advance(4);
+  assert.equal((await tick(db)).overdue_attempts, 0);
+  await db.advance(2);
+  const done = await tick(db);
+  assert.deepEqual([done.overdue_attempts, done.assigned_jobs], [1, 1]);
+  const moved = await getJob(db, tenant, job.id);
+  assert.deepEqual([moved.status, moved.worker_id, moved.attempts], ["assigned", other.id, 2]);
+  assert.equal((await db.call(service, "get_worker", { caller: tenant.caller, worker_id: deaf.id })).deaf, true);
+  const [held] = await other.claim(0);
+  await other.complete([succeeded(held!)]);
+  assert.equal((await getJob(db, tenant, job.id)).status, "succeeded");
+});
+
+Deno.test("tick() ends an attempt that takes too long, with a retry until attempts are spent", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 2 });
+  const [again, last] = await submit(
+    db,
+    tenant,
+    { attempt_timeout_seconds: 10, retry_base_seconds: 2 },
+    { attempt_timeout_seconds: 10, max_attempts: 1 },
+  );
+  const running = await worker.claim(2);
+  await db.advance(9);
+  await worker.heartbeat({ running });
+  assert.equal((await tick(db)).overdue_attempts, 0);
+  await db.advance(2);
+  assert.equal((await tick(db)).overdue_attempts, 2);
+  assert.equal((await getJob(db, tenant, again.id)).status, "scheduled");
+  const failed = await getJob(db, tenant, last.id);
+  assert.deepEqual([failed.status, failed.error.code], ["failed", "attempt_timeout"]);
+  assert.equal((await worker.heartbeat({ running })).stop.length, 2);
+});
+
+Deno.test("tick() fails a job whose total time is over, wherever it stands", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const jobs = await submit(
+    db,
+    tenant,
+    { timeout_seconds: 10 },
+    { timeout_seconds: 10, requires: ["nobody/has"] },
+    { timeout_seconds: 10, run_at: "2027-01-01T00:00:00Z" },
+    { timeout_seconds: 10, concurrency_key: "k", requires: ["nobody/has"] },
+    { timeout_seconds: 10, concurrency_key: "k" },
+  );
+  const [held] = await worker.claim();
+  await db.advance(9);
+  await worker.heartbeat({ running: [held!] });
+  await db.advance(2);
+  const { overdue_attempts, expired_jobs } = await tick(db);
+  assert.deepEqual([overdue_attempts, expired_jobs], [1, 4]);
+  for (const job of jobs) {
+    const ended = await getJob(db, tenant, job.id);
+    assert.deepEqual([ended.status, ended.error.code], ["failed", "expired"]);
+  }
+});
+
+Deno.test("tick() queues what is due and lets blocked jobs in, and gives them to idle workers", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 5, listening: true });
+  const [due, keyed, later] = await submit(
+    db,
+    tenant,
+    { run_at: "2026-01-01T00:00:05Z" },
+    { run_at: "2026-01-01T00:00:05Z", concurrency_key: "k" },
+    { run_at: "2026-01-01T00:01:00Z" },
+  );
+  await db.advance(5);
+  const { due_jobs, assigned_jobs } = await tick(db);
+  assert.deepEqual([due_jobs, assigned_jobs], [2, 2]);
+  for (const job of [due, keyed]) {
+    const assigned = await getJob(db, tenant, job.id);
+    assert.deepEqual([assigned.status, assigned.worker_id, assigned.queued_at], [
+      "assigned",
+      worker.id,
+      "2026-01-01T00:00:05.000000Z",
+    ]);
+  }
+  assert.equal((await getJob(db, tenant, later.id)).status, "scheduled");
+});
+
+Deno.test("tick() waits for nobody: what others hold locked is left to the next one", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const [held, waiting] = await submit(db, tenant, { timeout_seconds: 10 }, { timeout_seconds: 10 });
+  await worker.claim();
+  await using tx = await db.transaction();
+  await tx.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [held.id, waiting.id] });
+  await db.advance(100);
+  assert.deepEqual(await tick(db), idle);
+  await tx.rollback();
+  const { lost_workers, expired_jobs } = await tick(db);
+  assert.deepEqual([lost_workers, expired_jobs], [1, 1]);
+});
+
+Deno.test("tick() forgets proofs that would be refused as too old anyway, and no others", async () => {
+  await using db = await TestDatabase.create();
+  await db
+    .sql`insert into muster_private.used_proofs values ('old', '2026-01-01T00:00:30Z'), ('new', '2026-01-01T00:02:00Z')`;
+  await db.advance(60);
+  await tick(db);
+  const rows = await db.sql`select id from muster_private.used_proofs`;
+  assert.deepEqual(rows.map((row) => row.id), ["new"]);
+});
+
+Deno.test("tick() notes when it ran and how many workers beat", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  await createWorker(db, tenant);
+  await createWorker(db, tenant);
+  await createWorker(db, tenant, { online: false });
+  await db.advance(7);
+  await tick(db);
+  const [row] = await db.sql`select last_tick_at, beating_count from muster_private.scheduler_state`;
+  assert.deepEqual([row!.last_tick_at, row!.beating_count], [await db.now(), 2]);
+});
