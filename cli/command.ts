@@ -29,6 +29,7 @@ Options:
 Environment:
   SUPABASE_URL               The project (default: the local stack, http://127.0.0.1:54321)
   SUPABASE_SECRET_KEY        Its secret key (default: the local stack's)
+  MUSTER_DATA_DIR            Where the local stack keeps its data (default: .muster)
 
 A key or token is shown once: only its hash is stored.`;
 

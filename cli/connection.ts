@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "./usage-error.ts";
 
@@ -8,8 +9,8 @@ export interface Connection {
 
 const defaultUrl = "http://127.0.0.1:54321";
 
-/** What the local stack writes while it runs. */
-const stackFile = fileURLToPath(new URL("../.muster/stack.json", import.meta.url));
+/** Where the local stack keeps its data unless MUSTER_DATA_DIR says otherwise. */
+const defaultDataDir = fileURLToPath(new URL("../.muster", import.meta.url));
 
 /** Which project to talk to: what the environment says, else the local stack. */
 export async function readConnection(
@@ -22,7 +23,8 @@ export async function readConnection(
     throw new UsageError(`Cannot use SUPABASE_URL "${givenUrl}": it must be like https://<project>.supabase.co`);
   }
   if (givenUrl !== undefined && givenKey !== undefined) return connection(givenUrl, givenKey);
-  const stack = await readStack(readTextFile);
+  // What the local stack writes while it runs.
+  const stack = await readStack(join(environment["MUSTER_DATA_DIR"] || defaultDataDir, "stack.json"), readTextFile);
   const url = givenUrl ?? stack?.url ?? defaultUrl;
   // The local key is for the local stack alone: it is not sent anywhere else.
   const secretKey = givenKey ?? (url.replace(/\/+$/, "") === stack?.url ? stack.secretKey : undefined);
@@ -38,7 +40,10 @@ function connection(url: string, secretKey: string): Connection {
   return { url: url.replace(/\/+$/, ""), secretKey };
 }
 
-async function readStack(readTextFile: (path: string) => Promise<string>): Promise<Connection | null> {
+async function readStack(
+  stackFile: string,
+  readTextFile: (path: string) => Promise<string>,
+): Promise<Connection | null> {
   let stack: unknown;
   try {
     stack = JSON.parse(await readTextFile(stackFile));

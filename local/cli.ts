@@ -9,7 +9,7 @@ const help = `Starts Muster on this machine: Postgres, the Data API, Auth, Stora
   npm start                     start, with the data of the last time
   npm start -- --reset          forget the data first
   npm start -- --port 8000      serve on this port, or the next free one (default ${defaultPorts.gateway})
-  npm start -- --data-dir DIR   keep the data there (default .muster)
+  npm start -- --data-dir DIR   keep the data there (default MUSTER_DATA_DIR, else .muster)
 `;
 
 /** How often to look whether the process that started this one still lives. */
@@ -22,7 +22,7 @@ if (args.help) {
   console.log(help);
   process.exit(0);
 }
-const dataDir = resolve(args["data-dir"] ?? defaultDataDir);
+const dataDir = resolve(args["data-dir"] ?? (process.env.MUSTER_DATA_DIR || defaultDataDir));
 const port = Number(args.port ?? defaultPorts.gateway);
 if (!Number.isInteger(port) || port < 0 || port > 65_535) {
   end(`Cannot use port "${args.port}": a number up to 65535 is needed`);
@@ -100,9 +100,9 @@ function describe(stack: LocalStack): void {
   for (const [name, value] of rows) console.log(`  ${name!.padEnd(width)}  ${value}`);
   console.log(`
 Next:
-  npm run demo                  see jobs travel, in a stack of its own
-  npm run worker -- --help      connect a worker to this one
-  curl ${stack.url}/functions/v1/health
+  npm run muster -- enrollment-token create      let a machine in
+  npm run worker -- --url ${stack.url} --token mse_… --capability compute/basic
+  npm run muster -- api-key create               a key for an app: see README.md for its first job
 
 Ctrl-C stops everything; the data stays. npm start -- --reset forgets it.`);
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 
-/** Who holds a data folder, as its `lock` file says. */
-export type Holder = { pid: number; url?: string; dbUrl?: string };
+/** Who holds a data folder, as its `stack.json` says; the operator's commands find the local stack by it, too. */
+export type Holder = { pid: number; url?: string; dbUrl?: string; secretKey?: string };
 
 export type DataLock = {
   describe(holder: Holder): Promise<void>;
@@ -26,10 +26,10 @@ export async function lockData(dataDir: string): Promise<DataLock> {
   const file = await Deno.open(path, { read: true, write: true, create: true });
   if (!file.tryLockSync(true)) {
     file.close();
-    throw new DataInUseError(dataDir, await readHolder(join(dataDir, "holder.json")));
+    throw new DataInUseError(dataDir, await readHolder(join(dataDir, "stack.json")));
   }
-  const holderFile = join(dataDir, "holder.json");
-  const describe = (holder: Holder) => Deno.writeTextFile(holderFile, JSON.stringify(holder));
+  const holderFile = join(dataDir, "stack.json");
+  const describe = (holder: Holder) => Deno.writeTextFile(holderFile, JSON.stringify(holder), { mode: 0o600 });
   await describe({ pid: Deno.pid });
   return {
     describe,

@@ -120,7 +120,7 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
     check();
 
     signal?.addEventListener("abort", () => void stop(), { once: true });
-    await lock.describe({ pid: Deno.pid, url, dbUrl });
+    await lock.describe({ pid: Deno.pid, url, dbUrl, secretKey: keys.secretKey });
     return {
       ...{ ...keys, url, dbUrl, adminDbUrl, dataDir, timings, realtime: realtime!, stop },
       get pids() {

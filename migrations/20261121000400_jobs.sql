@@ -218,24 +218,4 @@ end
 $$;
 comment on function muster_private.job_json(muster.jobs) is 'A job as its callers see it';
 
--- The rows of the jobs must be locked by the caller: the numbers have no gaps because writers take turns.
-create function muster_private.record_status(job_ids uuid[], at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if coalesce(cardinality(record_status.job_ids), 0) = 0 then
-    return;
-  end if;
-  insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
-  select j.id,
-    1 + coalesce((select max(e.sequence) from muster.job_events e where e.job_id = j.id), 0),
-    j.tenant_id, j.attempts, 'status',
-    jsonb_strip_nulls(jsonb_build_object('status', j.status, 'worker_id', j.worker_id, 'error', j.error)),
-    record_status.at
-  from muster.jobs j
-  where j.id = any (record_status.job_ids);
-end
-$$;
-comment on function muster_private.record_status(uuid[], timestamptz) is 'Adds the present status of the jobs to their events';
-
 revoke execute on all functions in schema muster_private from public;

@@ -200,9 +200,10 @@ end
 $$;
 comment on function muster.get_job(jsonb, uuid) is 'One job of the caller''s tenant';
 
+-- Each combination of filters wants a plan of its own.
 create function muster.list_jobs(caller jsonb, filters jsonb default '{}', page_size integer default 50, cursor text default null)
 returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(list_jobs.caller, 'read');
@@ -258,29 +259,6 @@ begin
 end
 $$;
 comment on function muster.list_jobs(jsonb, jsonb, integer, text) is 'Jobs of the tenant, newest first, without payloads and results; at most 200 a page';
-
-create function muster.list_job_events(caller jsonb, job_id uuid, after bigint default 0, page_size integer default 100)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_caller constant muster_private.caller := muster_private.resolve_caller(list_job_events.caller, 'read');
-  v_job muster.jobs := muster_private.job_of_tenant(list_job_events.job_id, v_caller.tenant_id);
-  v_events jsonb;
-begin
-  select coalesce(jsonb_agg(jsonb_build_object('sequence', p.sequence, 'attempt', p.attempt, 'kind', p.kind,
-    'data', p.data, 'created_at', muster_private.iso(p.created_at)) order by p.sequence), '[]')
-  into v_events
-  from (
-    select * from muster.job_events e
-    where e.job_id = v_job.id and e.sequence > coalesce(list_job_events.after, 0)
-    order by e.sequence
-    limit least(greatest(coalesce(list_job_events.page_size, 100), 1), 500)
-  ) p;
-  return jsonb_build_object('events', v_events, 'last_sequence', coalesce((v_events -> -1 ->> 'sequence')::bigint, list_job_events.after, 0));
-end
-$$;
-comment on function muster.list_job_events(jsonb, uuid, bigint, integer) is 'Events of a job after a number, in order; at most 500 a page';
 
 -- Locks jobs and the workers that hold them, workers first. A job that changes hands in between is met by starting over:
 -- leaving the block through the exception gives its locks back, before any other job is waited for.
@@ -421,7 +399,7 @@ declare
 begin
   foreach v_function in array array[
     'submit_jobs(jsonb, jsonb, text)', 'get_job(jsonb, uuid)', 'list_jobs(jsonb, jsonb, integer, text)',
-    'list_job_events(jsonb, uuid, bigint, integer)', 'cancel_jobs(jsonb, uuid[], text)', 'retry_job(jsonb, uuid)']
+    'cancel_jobs(jsonb, uuid[], text)', 'retry_job(jsonb, uuid)']
   loop
     execute format('revoke execute on function muster.%s from public', v_function);
     execute format('grant execute on function muster.%s to service_role', v_function);

@@ -220,7 +220,7 @@ as $$
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object('job_id', r.job_id, 'attempt', r.attempt, 'reason',
-      case when j.id is null then 'unknown' when j.attempts <> r.attempt then 'replaced' else j.status::text end)), '[]')
+      case when j.id is null then 'unknown' when j.worker_id is distinct from w.id or j.attempts <> r.attempt then 'replaced' else j.status::text end)), '[]')
     from muster_private.attempts_of(stops_json.running) r
     join muster.worker_devices w on w.id = stops_json.worker_id
     left join muster.jobs j on j.id = r.job_id and j.tenant_id = w.tenant_id
@@ -442,97 +442,6 @@ $$;
 comment on function muster.complete_jobs(jsonb, integer) is
   'Stores the results of attempts that are still the worker''s own, and answers with its next jobs';
 
--- Numbers continue the job's own count; the worker's number makes a repeated report harmless.
-create function muster_private.store_events(worker muster.worker_devices, events jsonb, at timestamptz) returns jsonb
-language plpgsql set search_path = ''
-as $$
-declare
-  v_current uuid[];
-  v_count integer;
-  v_stored jsonb;
-  v_message record;
-begin
-  if jsonb_typeof(store_events.events) is distinct from 'array' or jsonb_array_length(store_events.events) > 500 then
-    perform muster_private.fail('MU015', 'Cannot report events: send an array of at most 500');
-  end if;
-  if exists (
-    select from jsonb_array_elements(store_events.events) e
-    where coalesce(e ->> 'kind', '') not in ('progress', 'log', 'chunk') or coalesce((e ->> 'number')::bigint, 0) < 1
-      or octet_length((e -> 'data')::text) > 32768
-  ) then
-    perform muster_private.fail('MU004', 'Cannot report events: each has a number, a kind of progress, log or chunk, and data of at most 16 KiB');
-  end if;
-  select coalesce(array_agg(l.id), '{}') into v_current from (
-    select j.id from muster.jobs j
-    where j.id in (select a.job_id from muster_private.attempts_of(store_events.events) a)
-      and j.tenant_id = (store_events.worker).tenant_id and j.worker_id = (store_events.worker).id
-      and j.status in ('assigned', 'running')
-    order by j.id for no key update
-  ) l;
-
-  with fresh as (
-    select distinct on (j.id, (e ->> 'number')::bigint)
-      j.id, j.tenant_id, j.attempts, (e ->> 'number')::bigint as number, e ->> 'kind' as kind,
-      coalesce(e -> 'data', '{}') as data
-    from jsonb_array_elements(store_events.events) e
-    join muster.jobs j on j.id = (e ->> 'job_id')::uuid and j.attempts = (e ->> 'attempt')::integer
-    where j.id = any (v_current) and not exists (
-      select from muster.job_events k
-      where k.job_id = j.id and k.attempt = j.attempts and k.number = (e ->> 'number')::bigint)
-  ), stored as (
-    insert into muster.job_events (job_id, sequence, tenant_id, attempt, number, kind, data, created_at)
-    select f.id,
-      coalesce((select max(k.sequence) from muster.job_events k where k.job_id = f.id), 0)
-        + row_number() over (partition by f.id order by f.number),
-      f.tenant_id, f.attempts, f.number, f.kind, f.data, store_events.at
-    from fresh f
-    returning job_id, number, kind, data
-  ), latest as (
-    select distinct on (s.job_id) s.job_id, s.number, s.data from stored s
-    where s.kind = 'progress' order by s.job_id, s.number desc
-  ), shown as (
-    update muster.jobs j
-    set progress = case when l.data ->> 'fraction' is not null
-        then least(greatest((l.data ->> 'fraction')::real, 0), 1) end,
-      progress_note = left(l.data ->> 'note', 500), updated_at = store_events.at
-    from latest l
-    where j.id = l.job_id and not exists (
-      select from muster.job_events k
-      where k.job_id = j.id and k.attempt = j.attempts and k.number > l.number and k.kind = 'progress')
-  )
-  select count(*), jsonb_agg(to_jsonb(s)) into v_count, v_stored from stored s;
-
-  for v_message in
-    select j.id, j.attempts, j.correlation_id,
-      jsonb_agg(jsonb_build_object('kind', s.kind, 'number', s.number, 'data', s.data) order by s.number) as events
-    from jsonb_to_recordset(v_stored) s (job_id uuid, number bigint, kind text, data jsonb)
-    join muster.jobs j on j.id = s.job_id
-    where j.notify
-    group by j.id
-  loop
-    perform muster_private.send_message('job:' || v_message.id, 'task.progress',
-      jsonb_build_object('jobId', v_message.id, 'events', v_message.events), v_message.correlation_id, v_message.attempts);
-  end loop;
-
-  return jsonb_build_object('accepted', v_count, 'stale', (
-    select coalesce(jsonb_agg(jsonb_build_object('job_id', a.job_id, 'attempt', a.attempt)), '[]')
-    from muster_private.attempts_of(store_events.events) a
-    where not exists (
-      select from muster.jobs j where j.id = a.job_id and j.id = any (v_current) and j.attempts = a.attempt)));
-end
-$$;
-comment on function muster_private.store_events(muster.worker_devices, jsonb, timestamptz) is
-  'Stores events of attempts that are still the worker''s own; others are answered as stale';
-
-create function muster.report_events(events jsonb) returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
-as $$
-begin
-  return muster_private.store_events(muster_private.current_worker(), report_events.events, muster_private.now());
-end
-$$;
-comment on function muster.report_events(jsonb) is 'Stores progress, log lines and chunks of the worker''s current attempts';
-
 create function muster.goodbye(reason text default null) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -562,7 +471,7 @@ declare
 begin
   foreach v_function in array array[
     'hello(jsonb, jsonb)', 'heartbeat(jsonb, integer, jsonb, jsonb, text, boolean, boolean)', 'claim_jobs(integer)',
-    'complete_jobs(jsonb, integer)', 'report_events(jsonb)', 'goodbye(text)']
+    'complete_jobs(jsonb, integer)', 'goodbye(text)']
   loop
     execute format('revoke execute on function muster.%s from public', v_function);
     execute format('grant execute on function muster.%s to muster_worker', v_function);

@@ -32,6 +32,7 @@ end
 $$;
 comment on function muster_private.is_worker() is 'Whether the call was made with a worker token';
 
+-- The lock lets no attempt end between this look and the caller's write.
 create function muster_private.held_job(worker muster.worker_devices, job_id uuid, attempt integer) returns muster.jobs
 language plpgsql set search_path = ''
 as $$
@@ -40,7 +41,7 @@ declare
 begin
   select * into v_job from muster.jobs j
   where j.id = held_job.job_id and j.tenant_id = (held_job.worker).tenant_id
-  for key share;
+  for share;
   if not found or v_job.worker_id is distinct from (held_job.worker).id or v_job.attempts is distinct from held_job.attempt
     or v_job.status not in ('assigned', 'running') then
     perform muster_private.fail('MU006', format('Cannot write for attempt %s of job %s: the worker does not hold it (any more)',

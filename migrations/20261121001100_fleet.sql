@@ -61,6 +61,8 @@ begin
     array(select jsonb_array_elements_text(coalesce(nullif(enroll_worker.worker -> 'capabilities', 'null'), '[]'))), v_token.capabilities);
   v_labels := coalesce(nullif(enroll_worker.worker -> 'labels', 'null'), '{}') || v_token.labels;
 
+  -- One enrollment of a key at a time: two tokens may be used for it at once.
+  perform pg_advisory_xact_lock(hashtextextended('muster.device:' || v_fingerprint, 0));
   select * into v_worker from muster.worker_devices w
   where w.tenant_id = v_token.tenant_id and w.device_fingerprint = v_fingerprint
   for no key update;
