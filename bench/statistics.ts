@@ -9,14 +9,14 @@ export function row(name: string, values: readonly number[], yardstick: number):
   const at = (share: number) => percentile(values, share);
   const cells = [at(0.5), at(0.95), at(0.99)].map((ms) => ms.toFixed(1).padStart(9));
   const ratios = [at(0.5), at(0.95)].map((ms) => `${(ms / yardstick).toFixed(0)}×`.padStart(8));
-  return `| ${name.padEnd(44)} | ${cells.join(" | ")} | ${ratios.join(" | ")} |`;
+  return `| ${name.padEnd(46)} | ${cells.join(" | ")} | ${ratios.join(" | ")} |`;
 }
 
 export const heading = [
-  `| ${"milliseconds".padEnd(44)} | ${["p50", "p95", "p99"].map((h) => h.padStart(9)).join(" | ")} | ${
+  `| ${"milliseconds".padEnd(46)} | ${["p50", "p95", "p99"].map((h) => h.padStart(9)).join(" | ")} | ${
     ["p50 ÷ y", "p95 ÷ y"].map((h) => h.padStart(8)).join(" | ")
   } |`,
-  `| ${"-".repeat(44)} | ${Array(3).fill("-".repeat(8) + ":").join(" | ")} | ${
+  `| ${"-".repeat(46)} | ${Array(3).fill("-".repeat(8) + ":").join(" | ")} | ${
     Array(2).fill("-".repeat(7) + ":").join(" | ")
   } |`,
 ].join("\n");
