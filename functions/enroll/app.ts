@@ -73,7 +73,7 @@ export function createApp({ db, signer, platform, authenticate, log, now = Date.
         ...project,
         executorId,
         tenantId,
-        channels: { tasks: channels.executorTasks(executorId), presence: channels.fleetPresence(tenantId) },
+        channels: { tasks: channels.executorTasks(executorId) },
       }, 200);
     });
 }

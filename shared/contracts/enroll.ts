@@ -61,6 +61,6 @@ export type EnrollAnswer = z.infer<typeof EnrollAnswer>;
 export const ClientTokenAnswer = Token.extend({
   executorId: Id,
   tenantId: Id,
-  channels: z.object({ tasks: z.string(), presence: z.string() }),
+  channels: z.object({ tasks: z.string().describe("Private channel with the ends of its jobs") }),
 }).meta({ id: "ClientTokenAnswer" });
 export type ClientTokenAnswer = z.infer<typeof ClientTokenAnswer>;

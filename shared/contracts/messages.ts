@@ -64,6 +64,18 @@ export type TaskResult = z.infer<typeof TaskResult>;
 export const TaskError = Envelope.extend({ type: z.literal("task.error"), data: JobEnd });
 export type TaskError = z.infer<typeof TaskError>;
 
+/** What the worker reported, as it was stored; on the job's channel only, for jobs that were submitted with `notify`. */
+export const TaskProgress = Envelope.extend({
+  type: z.literal("task.progress"),
+  data: z.object({
+    jobId: Id,
+    events: z.array(
+      z.object({ kind: z.enum(["progress", "log", "chunk"]), number: z.number().int(), data: z.unknown() }),
+    ),
+  }),
+});
+export type TaskProgress = z.infer<typeof TaskProgress>;
+
 /** Every message by its type. */
 export const Message = z.discriminatedUnion("type", [
   TaskAssign,
@@ -72,6 +84,7 @@ export const Message = z.discriminatedUnion("type", [
   Wake,
   TaskResult,
   TaskError,
+  TaskProgress,
 ]);
 export type Message = z.infer<typeof Message>;
 
