@@ -208,14 +208,18 @@ declare
   v_version text;
 begin
   if to_regnamespace('cron') is null and exists (select from pg_available_extensions e where e.name = 'pg_cron') then
-    create extension pg_cron;
+    begin
+      create extension pg_cron;
+    exception when others then
+      raise warning 'pg_cron cannot be created: %', sqlerrm;
+    end;
   end if;
   if to_regnamespace('cron') is null then
     raise warning 'There is no pg_cron: the tick is left to workers that find it late';
     return;
   end if;
   select e.extversion into v_version from pg_extension e where e.extname = 'pg_cron';
-  if v_version is null or string_to_array(v_version, '.')::integer[] >= array[1, 5] then
+  if v_version is null or regexp_match(v_version, '^(\d+)\.(\d+)')::integer[] >= array[1, 5] then
     perform cron.schedule('muster-tick', '3 seconds', 'select muster.tick()');
   else
     perform cron.schedule('muster-tick', '* * * * *',
