@@ -65,9 +65,10 @@ create index used_proofs_expired_idx on muster_private.used_proofs (expires_at);
 create table muster_private.scheduler_state (
   id boolean primary key default true check (id),
   last_tick_at timestamptz not null default '-infinity',
+  was_late boolean not null default false,
   beating_count integer not null default 0
 );
-comment on table muster_private.scheduler_state is 'When the last tick ran, and how many workers it found beating';
+comment on table muster_private.scheduler_state is 'When the last tick ran, whether that was late, and how many workers it found beating';
 insert into muster_private.scheduler_state default values;
 
 -- The lengths of time that scheduling goes by. One place, so that a test or an operator can read them together.

@@ -143,6 +143,25 @@ comment on table muster.job_events is
   'What happened to a job, numbered without gaps; number is the worker''s own count within its attempt, null for status';
 create unique index job_events_number_idx on muster.job_events (job_id, attempt, number) where number is not null;
 
+create table muster.late_results (
+  job_id uuid not null,
+  attempt integer not null,
+  tenant_id uuid not null,
+  worker_id uuid not null,
+  status text not null,
+  result jsonb,
+  error jsonb,
+  received_at timestamptz not null,
+  primary key (job_id, attempt),
+  foreign key (tenant_id, job_id) references muster.jobs (tenant_id, id) on delete cascade,
+  foreign key (tenant_id, worker_id) references muster.worker_devices (tenant_id, id),
+  constraint statuses_are_of_results check (status in ('succeeded', 'failed'))
+);
+comment on table muster.late_results is
+  'What workers answered for attempts that were no longer theirs: refused, and kept as evidence of what ran';
+create index late_results_of_job_idx on muster.late_results (tenant_id, job_id);
+create index late_results_of_worker_idx on muster.late_results (tenant_id, worker_id);
+
 create type muster.artifact_status as enum ('pending', 'ready', 'rejected');
 
 create table muster.artifacts (

@@ -71,7 +71,7 @@ begin
   ), shown as (
     update muster.jobs j
     set progress = case when l.data ->> 'fraction' is not null
-        then least(greatest((l.data ->> 'fraction')::real, 0), 1) end,
+        then round(least(greatest((l.data ->> 'fraction')::numeric, 0), 1), 6) end,
       progress_note = left(l.data ->> 'note', 500), updated_at = store_events.at
     from latest l
     where j.id = l.job_id and not exists (

@@ -118,6 +118,33 @@ $$;
 comment on function muster_private.end_held_jobs(uuid[], text, jsonb, boolean, timestamptz) is
   'Ends all jobs that the given workers hold, in one way';
 
+-- Only what the worker has really held is kept, and once an attempt: evidence must not be made up. It changes nothing
+-- about the job (I2).
+create function muster_private.keep_late_results(worker muster.worker_devices, results jsonb, outcomes jsonb, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into muster.late_results (job_id, attempt, tenant_id, worker_id, status, result, error, received_at)
+  select j.id, (r.item ->> 'attempt')::integer, j.tenant_id, (keep_late_results.worker).id, r.item ->> 'status',
+    nullif(r.item -> 'result', 'null'), nullif(r.item -> 'error', 'null'), keep_late_results.at
+  from jsonb_array_elements(keep_late_results.results) with ordinality r (item, ordinal)
+  join jsonb_array_elements(keep_late_results.outcomes) with ordinality o (item, ordinal) on o.ordinal = r.ordinal
+  join muster.jobs j on j.id = (r.item ->> 'job_id')::uuid and j.tenant_id = (keep_late_results.worker).tenant_id
+  where o.item ->> 'outcome' = 'stale'
+    and coalesce(octet_length((r.item -> 'result')::text), 0) <= 524288
+    and coalesce(octet_length((r.item -> 'error')::text), 0) <= 65536
+    and exists (
+      select from muster.job_events e
+      where e.job_id = j.id and e.attempt = (r.item ->> 'attempt')::integer and e.kind = 'status'
+        and e.data ->> 'status' in ('assigned', 'running') and e.data ->> 'worker_id' = (keep_late_results.worker).id::text)
+  order by j.id, (r.item ->> 'attempt')::integer
+  on conflict do nothing;
+end
+$$;
+comment on function muster_private.keep_late_results(muster.worker_devices, jsonb, jsonb, timestamptz) is
+  'Keeps refused results of attempts that the worker once held';
+
 -- A worker that goes offline, by whatever hand, loses its jobs. It waits for no concurrency key and assigns nothing:
 -- several workers may go at once, and their caller does that after the last of them.
 create function muster_private.tg_worker_devices__requeue_jobs() returns trigger

@@ -195,10 +195,17 @@ as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(get_job.caller, 'read');
 begin
-  return muster_private.job_json(muster_private.job_of_tenant(get_job.job_id, v_caller.tenant_id));
+  return muster_private.job_json(muster_private.job_of_tenant(get_job.job_id, v_caller.tenant_id))
+    || coalesce((
+      select jsonb_build_object('late_results', jsonb_agg(jsonb_build_object('attempt', l.attempt, 'worker_id', l.worker_id,
+        'status', l.status, 'result', l.result, 'error', l.error, 'received_at', muster_private.iso(l.received_at))
+        order by l.attempt))
+      from muster.late_results l
+      where l.job_id = get_job.job_id
+      having count(*) > 0), '{}');
 end
 $$;
-comment on function muster.get_job(jsonb, uuid) is 'One job of the caller''s tenant';
+comment on function muster.get_job(jsonb, uuid) is 'One job of the caller''s tenant, with the late results of its attempts where there are any';
 
 -- Each combination of filters wants a plan of its own.
 create function muster.list_jobs(caller jsonb, filters jsonb default '{}', page_size integer default 50, cursor text default null)

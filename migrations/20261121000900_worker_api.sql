@@ -230,6 +230,34 @@ end
 $$;
 comment on function muster_private.stops_json(uuid, jsonb) is 'Which of the attempts a worker runs are no longer its own';
 
+-- The tick wants locks in an order of its own, so a call that ran it does nothing else and is repeated at once.
+create function muster_private.tick_is_late(at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from muster_private.scheduler_state s
+    where s.last_tick_at < tick_is_late.at - muster_private.timing('tick_late'));
+end
+$$;
+comment on function muster_private.tick_is_late(timestamptz) is
+  'Whether nobody ticked for long: pg_cron may have stopped, and whoever calls next does it';
+
+create function muster_private.next_beat(busy boolean) returns interval
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select case when s.was_late then least(muster_private.heartbeat_interval(next_beat.busy),
+        greatest(muster_private.timing('tick_late'), muster_private.heartbeat_interval(true)))
+      else muster_private.heartbeat_interval(next_beat.busy) end
+    from muster_private.scheduler_state s
+  );
+end
+$$;
+comment on function muster_private.next_beat(boolean) is
+  'When a worker is to beat again: idle ones sooner while nobody else runs the tick';
+
 create function muster.heartbeat(
   running jsonb, want integer default 0, events jsonb default '[]', metrics jsonb default null,
   wake_nonce text default null, listening boolean default null, draining boolean default false
@@ -259,9 +287,7 @@ begin
   end if;
   v_busy := v_worker.held_count > 0;
   perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_busy, v_now);
-  -- The tick wants locks in an order of its own, so a call that runs it does nothing else and is repeated at once.
-  if (select s.last_tick_at < v_now - muster_private.timing('tick_late') from muster_private.scheduler_state s) then
-    perform muster.tick();
+  if muster_private.tick_is_late(v_now) and (muster.tick() ->> 'ran')::boolean then
     return jsonb_build_object('resync', false, 'deaf', v_worker.deaf, 'next_seconds', 0,
       'poll_seconds', extract(epoch from muster_private.timing('poll')), 'stop', '[]'::jsonb, 'jobs', '[]'::jsonb,
       'commands', '[]'::jsonb, 'server_time', muster_private.iso(v_now));
@@ -327,7 +353,7 @@ begin
   return jsonb_build_object(
     'resync', false,
     'deaf', v_worker.deaf,
-    'next_seconds', extract(epoch from muster_private.heartbeat_interval(v_busy)),
+    'next_seconds', extract(epoch from muster_private.next_beat(v_busy)),
     'poll_seconds', extract(epoch from muster_private.timing('poll')),
     'stop', muster_private.stops_json(v_worker.id, heartbeat.running),
     'jobs', muster_private.assignments_json(v_jobs),
@@ -347,17 +373,24 @@ declare
   v_jobs uuid[];
 begin
   v_worker := muster_private.lock_worker(v_worker.id);
+  if muster_private.tick_is_late(v_now) then
+    -- Who calls is not lost, whenever it last beat.
+    perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_worker.held_count > 0, v_now);
+    if (muster.tick() ->> 'ran')::boolean then
+      return jsonb_build_object('jobs', '[]'::jsonb, 'again', true);
+    end if;
+  end if;
   v_jobs := muster_private.next_jobs(v_worker, claim_jobs.want, v_now);
   if cardinality(v_jobs) > 0 then
     perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, true, v_now);
   end if;
-  return jsonb_build_object('jobs', muster_private.assignments_json(v_jobs));
+  return jsonb_build_object('jobs', muster_private.assignments_json(v_jobs), 'again', false);
 end
 $$;
 comment on function muster.claim_jobs(integer) is 'Starts what was pushed to the worker and up to want more of what it can serve';
 
 -- Ends the given attempts and hands over up to `want` next jobs in the same transaction.
--- A stale attempt changes nothing and is answered `stale`; the others still count (I2).
+-- A stale attempt changes nothing and is answered `stale`; its result is kept as evidence; the others still count (I2).
 -- Locks: the worker, its jobs in id order, concurrency keys, the tenant.
 create function muster.complete_jobs(results jsonb, want integer default 0) returns jsonb
 language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
@@ -424,6 +457,9 @@ begin
   from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
   left join muster.jobs j on j.id = (r.item ->> 'job_id')::uuid and j.tenant_id = v_worker.tenant_id
   left join unnest(v_endings) e on e.job_id = j.id and j.attempts = (r.item ->> 'attempt')::integer;
+  if v_outcomes @> '[{"outcome": "stale"}]' then
+    perform muster_private.keep_late_results(v_worker, complete_jobs.results, v_outcomes, v_now);
+  end if;
 
   v_worker := muster_private.lock_worker(v_worker.id);
   v_jobs := muster_private.next_jobs(v_worker, complete_jobs.want, v_now);

@@ -20,11 +20,12 @@ declare
 begin
   foreach v_table in array array['tenants', 'members', 'executors', 'api_keys', 'enrollment_tokens', 'audit_log',
     'worker_devices', 'worker_heartbeats', 'job_classes', 'worker_classes', 'jobs', 'concurrency_keys', 'job_events',
-    'artifacts', 'job_inputs']
+    'late_results', 'artifacts', 'job_inputs']
   loop
     execute format('alter table muster.%I enable row level security', v_table);
   end loop;
-  foreach v_table in array array['executors', 'worker_devices', 'worker_heartbeats', 'job_events', 'jobs', 'artifacts', 'job_inputs', 'members']
+  foreach v_table in array array['executors', 'worker_devices', 'worker_heartbeats', 'job_events', 'late_results', 'jobs',
+    'artifacts', 'job_inputs', 'members']
   loop
     execute format(
       'create policy members_read on muster.%I for select to authenticated '
@@ -47,10 +48,12 @@ alter table muster_private.scheduler_state enable row level security;
 create policy nobody on muster_private.scheduler_state as restrictive for all to public using (false);
 
 -- After a message an app checks the database: its client token reads the jobs of its executor.
-grant select on muster.jobs, muster.job_events to muster_client;
+grant select on muster.jobs, muster.job_events, muster.late_results to muster_client;
 create policy executors_read on muster.jobs for select to muster_client
   using (executor_id = (select muster_private.claim('sub'))::uuid and tenant_id = (select muster_private.claim('tenant_id'))::uuid);
 create policy executors_read on muster.job_events for select to muster_client
+  using (job_id in (select j.id from muster.jobs j));
+create policy executors_read on muster.late_results for select to muster_client
   using (job_id in (select j.id from muster.jobs j));
 
 -- Channels. One function answers for all of them; policies on realtime.messages ask it for the topic being joined.

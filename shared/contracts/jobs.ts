@@ -86,6 +86,17 @@ export const JobError = z.object({
 });
 export type JobError = z.infer<typeof JobError>;
 
+/** What a worker answered for an attempt that was no longer its own: refused, and kept as evidence. */
+export const LateResult = z.object({
+  attempt: z.number().int(),
+  workerId: Id,
+  status: z.enum(["succeeded", "failed"]),
+  result: Json.optional(),
+  error: JobError.nullish(),
+  receivedAt: Instant,
+}).meta({ id: "LateResult" });
+export type LateResult = z.infer<typeof LateResult>;
+
 export const Job = z.object({
   id: Id,
   tenantId: Id,
@@ -119,11 +130,15 @@ export const Job = z.object({
   assignedAt: Instant.nullable(),
   startedAt: Instant.nullable(),
   finishedAt: Instant.nullable(),
+  lateResults: z.array(LateResult).optional()
+    .describe(
+      "Answers for attempts that had been replaced or ended; only where one job is asked for, and absent when there are none",
+    ),
 }).meta({ id: "Job" });
 export type Job = z.infer<typeof Job>;
 
 /** A job in a list: without its payload and its result. */
-export const JobSummary = Job.omit({ payload: true, result: true }).meta({ id: "JobSummary" });
+export const JobSummary = Job.omit({ payload: true, result: true, lateResults: true }).meta({ id: "JobSummary" });
 export type JobSummary = z.infer<typeof JobSummary>;
 
 export const SubmitJobsAnswer = z.object({

@@ -37,6 +37,50 @@ Deno.test("complete_jobs() answers stale for an attempt that was replaced", asyn
   assert.equal((await getJob(db, tenant, job.id)).result, "in time");
 });
 
+Deno.test("complete_jobs() keeps a refused result as evidence, once, and only of an attempt the worker has held", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [slow, quick, liar] = [
+    await createWorker(db, tenant),
+    await createWorker(db, tenant),
+    await createWorker(db, tenant),
+  ];
+  const [job] = await submit(db, tenant, {});
+  const [lost] = await slow.claim();
+  await db.advance(16);
+  await db.call(service, "tick");
+  await quick.hello();
+  const [taken] = await quick.claim();
+
+  for (const result of ["late", "later"]) await slow.complete([succeeded(lost!, result)]);
+  await liar.complete([succeeded(lost!, "made up"), succeeded(taken!, "stolen"), succeeded({ ...lost!, attempt: 7 })]);
+  await slow.complete([succeeded(taken!, "not mine")]);
+
+  const { late_results, status, attempts } = await getJob(db, tenant, job.id);
+  assert.deepEqual([status, attempts], ["running", 2]);
+  assert.deepEqual(late_results, [{
+    attempt: 1,
+    worker_id: slow.id,
+    status: "succeeded",
+    result: "late",
+    error: null,
+    received_at: "2026-01-01T00:00:16.000000Z",
+  }]);
+  assert.deepEqual((await quick.complete([succeeded(taken!)])).outcomes[0].outcome, "accepted");
+});
+
+Deno.test("complete_jobs() keeps what a worker finished after the job was cancelled, and cancelled it stays", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const [job] = await submit(db, tenant, {});
+  const [held] = await worker.claim();
+  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [job.id] });
+  await worker.complete([failed(held!, { message: "too late" })]);
+  const { status, result, late_results: [late] } = await getJob(db, tenant, job.id);
+  assert.deepEqual([status, result, late.status, late.error.message], ["cancelled", null, "failed", "too late"]);
+});
+
 Deno.test("complete_jobs() schedules a failed job for a later try until its attempts are spent", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);

@@ -58,6 +58,7 @@ const tables: Record<string, Role[]> = {
   "muster.job_events": ["authenticated", "service_role", "muster_client"],
   "muster.job_inputs": ["authenticated", "service_role"],
   "muster.jobs": ["authenticated", "service_role", "muster_client"],
+  "muster.late_results": ["authenticated", "service_role", "muster_client"],
   "muster.members": ["authenticated", "service_role"],
   "muster.tenants": ["authenticated", "service_role"],
   "muster.worker_classes": ["authenticated", "service_role"],

@@ -35,6 +35,20 @@ Deno.test("report_events() stores events in the order of their numbers and shows
   assert.deepEqual([progress, progress_note], [0.5, "half"]);
 });
 
+Deno.test("report_events() shows any number as progress, however small or large", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const [job] = await submit(db, tenant, {});
+  const [held] = await worker.claim();
+  const shown = [];
+  for (const [index, fraction] of [1e-60, 1e300, -1e300, 0.25].entries()) {
+    await report(db, worker.actor, [{ ...attemptOf(held!), number: index + 1, kind: "progress", data: { fraction } }]);
+    shown.push((await getJob(db, tenant, job.id)).progress);
+  }
+  assert.deepEqual(shown, [0, 1, 0, 0.25]);
+});
+
 Deno.test("report_events() stores a repeated event once", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);

@@ -5,6 +5,7 @@ import {
   createMember,
   createTenant,
   createWorker,
+  failed,
   queryAs,
   sha256,
   submit,
@@ -22,6 +23,7 @@ const seenByMembers = [
   "job_events",
   "job_inputs",
   "jobs",
+  "late_results",
   "members",
   "tenants",
   "worker_devices",
@@ -87,7 +89,7 @@ Deno.test("a client token sees the jobs of its executor and their events, and no
   assert.deepEqual(seen.map((row) => row.id).sort(), jobs.map((job) => job.id).sort());
   const events = await queryAs(db, client, "select distinct job_id from muster.job_events");
   assert.deepEqual(events.map((row) => row.job_id).sort(), jobs.map((job) => job.id).sort());
-  assert.deepEqual(Object.keys(await countRows(db, client)).sort(), ["job_events", "jobs"]);
+  assert.deepEqual(Object.keys(await countRows(db, client)).sort(), ["job_events", "jobs", "late_results"]);
 });
 
 Deno.test("a client token that names another tenant, or no executor, sees no job", async () => {
@@ -112,12 +114,17 @@ Deno.test("a worker token reads no table at all: not Muster's, not Auth's, not S
   assert.deepEqual(await queryAs(db, worker.actor, "select * from realtime.messages"), []);
 });
 
-Deno.test("a client token reads no table but jobs and their events", async () => {
+Deno.test("a client token reads no table but jobs, their events and late results", async () => {
   await using db = await TestDatabase.create();
   const { tenant } = await createWorld(db);
   await createUsersOwn(db);
   const client = clientOf(tenant.id, tenant.executorId);
-  assert.deepEqual(await readable(db, client), ["muster.job_events", "muster.jobs", "realtime.messages"]);
+  assert.deepEqual(await readable(db, client), [
+    "muster.job_events",
+    "muster.jobs",
+    "muster.late_results",
+    "realtime.messages",
+  ]);
   assert.deepEqual(await queryAs(db, client, "select * from realtime.messages"), []);
 });
 
@@ -155,6 +162,7 @@ async function createWorld(db: TestDatabase): Promise<World> {
   const jobs = await submit(db, tenant, { inputs: [input.id] }, { concurrency_key: "k" }, {});
   const [claimed] = await worker.claim();
   await worker.complete([succeeded(claimed!, { secret: tenant.id })]);
+  await worker.complete([failed(claimed!)]);
   return { tenant, worker, jobs };
 }
 

@@ -176,3 +176,39 @@ Deno.test("tick() notes when it ran and how many workers beat", async () => {
   const [row] = await db.sql`select last_tick_at, beating_count from muster_private.scheduler_state`;
   assert.deepEqual([row!.last_tick_at, row!.beating_count], [await db.now(), 2]);
 });
+
+Deno.test("where nobody ticks, a claim does it and is to be repeated", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [doomed, polling] = [await createWorker(db, tenant), await createWorker(db, tenant)];
+  const [job] = await submit(db, tenant, {});
+  await doomed.claim();
+  await db.advance(16);
+  assert.deepEqual(await db.call(polling.actor, "claim_jobs", { want: 1 }), { jobs: [], again: true });
+  const { jobs, again } = await db.call(polling.actor, "claim_jobs", { want: 1 });
+  assert.deepEqual([jobs[0].job_id, jobs[0].attempt, again], [job.id, 2, false]);
+});
+
+Deno.test("where nobody ticks, idle workers beat often enough to do it", async () => {
+  await using db = await TestDatabase.create();
+  const worker = await createWorker(db, await createTenant(db));
+  const next = async () => (await worker.heartbeat()).next_seconds;
+  assert.equal(await next(), 30);
+  await db.advance(11);
+  assert.deepEqual([await next(), await next()], [0, 10]);
+  await db.advance(3);
+  await tick(db);
+  assert.equal(await next(), 30);
+});
+
+Deno.test("a beat that finds the late tick in other hands goes on with its own business", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const [job] = await submit(db, tenant, {});
+  await db.advance(11);
+  await using other = await db.transaction();
+  await other.call(service, "tick");
+  const { jobs, next_seconds } = await worker.heartbeat({ want: 1 });
+  assert.deepEqual([jobs[0].job_id, next_seconds], [job.id, 5]);
+});

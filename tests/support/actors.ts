@@ -85,7 +85,11 @@ export function workerOf(db: TestDatabase, id: string, tenantId: string, fingerp
     actor,
     hello: (worker = {}, running = []) => db.call(actor, "hello", { worker, running }),
     heartbeat: (args = {}) => db.call(actor, "heartbeat", { running: [], ...args }),
-    claim: async (want = 1) => (await db.call(actor, "claim_jobs", { want })).jobs,
+    async claim(want = 1) {
+      const { jobs, again } = await db.call(actor, "claim_jobs", { want });
+      // The call did a late tick instead.
+      return again ? await this.claim(want) : jobs;
+    },
     complete: (results, want = 0) => db.call(actor, "complete_jobs", { results, want }),
   };
 }
