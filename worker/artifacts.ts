@@ -1,10 +1,17 @@
 import { z } from "zod";
 import { Artifact, CreateArtifactAnswer, DownloadAnswer } from "../shared/contracts/artifacts.ts";
 import { limits } from "../shared/contracts/limits.ts";
-import { ArtifactMismatchError, MusterError, PayloadTooLargeError, UnavailableError } from "../shared/errors.ts";
+import {
+  ArtifactMismatchError,
+  InvalidRequestError,
+  MusterError,
+  PayloadTooLargeError,
+  UnavailableError,
+} from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
 import type { AttemptRef } from "./attempt.ts";
 import { exchange, networkReason } from "./http.ts";
+import { clampText } from "./json-value.ts";
 import { retryDelay } from "./retry-delay.ts";
 import { runtime } from "./runtime/current.ts";
 import { sleep } from "./sleep.ts";
@@ -62,8 +69,11 @@ export class Artifacts {
       ...(contentType === undefined ? {} : { contentType }),
       ...(attempt === undefined ? {} : { jobId: attempt.jobId, attempt: attempt.attempt }),
     };
+    const created = await this.#retrying(
+      signal,
+      () => this.#call("POST", "", CreateArtifactAnswer, signal, request),
+    );
     return await this.#retrying(signal, async () => {
-      const created = await this.#call("POST", "", CreateArtifactAnswer, signal, request);
       await this.#put(created, blob, signal);
       return await this.#call("POST", `/${created.artifact.id}/finish`, Artifact, signal);
     });
@@ -91,36 +101,40 @@ export class Artifacts {
   }
 
   async #put({ upload }: CreateArtifactAnswer, blob: Blob, signal: AbortSignal | undefined): Promise<void> {
+    const deadline = AbortSignal.timeout(transferMs(blob.size));
     let response: Response;
+    let text: string;
     try {
       response = await this.#options.fetch(upload.url, {
         method: upload.method,
         headers: upload.headers,
         body: blob,
-        signal: signal ?? null,
+        signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
       });
-      await response.body?.cancel();
+      text = await response.text();
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
       throw new UnavailableError(`Cannot upload to ${new URL(upload.url).origin}: ${networkReason(cause)}`, { cause });
     }
     // Already there: an earlier try got through without its answer. The finish looks at the bytes in any case.
-    if (!response.ok && response.status !== 409) throw new UnavailableError(`Storage answered ${response.status}`);
+    if (!response.ok && response.status !== 409) throw storageError("upload", response.status, text);
   }
 
   async #download(artifact: Artifact, signal: AbortSignal | undefined): Promise<ReadableStream<Uint8Array>> {
     const response = await this.#retrying(signal, async () => {
       const { url } = await this.#call("GET", `/${artifact.id}/download`, DownloadAnswer, signal);
+      const deadline = AbortSignal.timeout(transferMs(artifact.sizeBytes));
       let answer: Response;
       try {
-        answer = await this.#options.fetch(url, { signal: signal ?? null });
+        answer = await this.#options.fetch(url, {
+          signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+        });
       } catch (cause) {
         if (signal?.aborted) throw signal.reason;
         throw new UnavailableError(`Cannot download from ${new URL(url).origin}: ${networkReason(cause)}`, { cause });
       }
       if (answer.ok && answer.body !== null) return answer.body;
-      await answer.body?.cancel();
-      throw new UnavailableError(`Storage answered ${answer.status}`);
+      throw storageError("download", answer.status, await answer.text());
     });
     return response.pipeThrough(verifying(artifact));
   }
@@ -158,6 +172,18 @@ export class Artifacts {
       }
     }
   }
+}
+
+/** How long the bytes may be on their way: a minute, and what a line of half a megabit a second takes. */
+function transferMs(bytes: number): number {
+  return Math.min(60_000 + bytes / 64, 2 ** 31 - 1);
+}
+
+/** Storage's refusal: final, unless it is one of those that pass. */
+function storageError(doing: "upload" | "download", status: number, text: string): MusterError {
+  const message = `Storage refused the ${doing} with ${status}: ${clampText(text, 500)}`;
+  const passes = status >= 500 || [408, 423, 425, 429].includes(status);
+  return passes ? new UnavailableError(message) : new InvalidRequestError(message);
 }
 
 async function toBlob(body: ArtifactBody): Promise<Blob> {

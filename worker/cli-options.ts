@@ -8,6 +8,7 @@ export interface CliOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly slots: number;
   readonly identity: string | undefined;
+  readonly spool: string | undefined;
   readonly handlers: string | undefined;
   readonly realtime: boolean;
   readonly drainSeconds: number;
@@ -38,6 +39,8 @@ The first start enrolls the machine with the enrollment token and keeps an ident
   --name NAME           Shown to people. Default: this machine's name
   --slots N             Jobs to run at a time, 1 to 256. Default 1. Also --concurrency
   --identity FILE       Where the identity is kept. Default ~/.muster/<host of the URL>-<name>.json
+  --spool DIR           Where results wait that cannot be delivered yet. Default beside the identity.
+                        Also MUSTER_SPOOL_DIR
   --handlers DIR        Loads the handlers in this folder: each file's default export
   --no-realtime         Polls instead of listening
   --drain-seconds N     How long running jobs may finish after Ctrl-C or SIGTERM. Default 30
@@ -84,6 +87,7 @@ export function readOptions(values: RawValues, environment: (name: string) => st
     labels: readLabels(many("label")),
     slots: readNumber("--slots", one("slots") ?? one("concurrency") ?? "1", 1, 256),
     identity: one("identity", "MUSTER_IDENTITY"),
+    spool: one("spool", "MUSTER_SPOOL_DIR"),
     handlers: one("handlers"),
     realtime: values["no-realtime"] !== true,
     drainSeconds: readNumber("--drain-seconds", one("drain-seconds") ?? "30", 0, 86_400),

@@ -9,6 +9,7 @@ import { jsonLine, textLine } from "./log-line.ts";
 import type { Log } from "./log.ts";
 import { runtime } from "./runtime/current.ts";
 import { fileIdentityStore } from "./runtime/file-identity-store.ts";
+import { fileSpool } from "./runtime/file-spool.ts";
 import { loadHandlers } from "./runtime/load-handlers.ts";
 import { Worker } from "./worker.ts";
 
@@ -19,6 +20,7 @@ async function main(args: readonly string[]): Promise<number> {
   let options: CliOptions | undefined;
   let worker: Worker | undefined;
   let signals = () => 0;
+  let online = false;
   try {
     const { values } = parseArgs({
       args: [...args],
@@ -33,6 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
         "slots": { type: "string" },
         "concurrency": { type: "string" },
         "identity": { type: "string" },
+        "spool": { type: "string" },
         "handlers": { type: "string" },
         "no-realtime": { type: "boolean" },
         "drain-seconds": { type: "string" },
@@ -54,12 +57,15 @@ async function main(args: readonly string[]): Promise<number> {
     worker = await createWorker(options, log);
     signals = obeySignals(worker);
     await worker.start();
+    online = true;
     await worker.closed;
     return signals() > 1 ? exitCodes.stoppedAtOnce : exitCodes.ended;
   } catch (error) {
     // Told to end while it was still starting.
-    if (signals() > 0 && worker?.id === undefined) return exitCodes.ended;
-    const online = worker?.id !== undefined;
+    if (signals() > 0 && !online) {
+      await worker?.closed;
+      return exitCodes.ended;
+    }
     complain(explain(error, options?.url ?? ""), options?.logFormat ?? "text");
     return online ? exitCodes.gaveUp : exitCodes.cannotStart;
   }
@@ -70,6 +76,7 @@ async function createWorker(options: CliOptions, log: Log): Promise<Worker> {
   const identity = options.identity ?? join(homedir(), ".muster", identityFileName(options.url, name));
   const worker = new Worker({
     url: options.url,
+    spool: fileSpool(resolve(options.spool ?? `${identity}.spool`)),
     enrollmentToken: options.token,
     publishableKey: options.key,
     identity: fileIdentityStore(resolve(identity)),

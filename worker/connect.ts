@@ -18,8 +18,8 @@ export interface ConnectOptions {
 /** How many times a worker that never enrolled tries to reach the project. */
 const firstTries = 3;
 
-/** Gets the worker's first token: by the identity it has, else by enrolling. */
-export async function connect(options: ConnectOptions): Promise<string> {
+/** Gets the session its first token: by the identity the worker has, else by enrolling. */
+export async function connect(options: ConnectOptions): Promise<void> {
   const { identity, details, log, signal } = options;
   const known = identity.workerId !== null;
   if (!known && details.token === undefined) {
@@ -29,7 +29,7 @@ export async function connect(options: ConnectOptions): Promise<string> {
     );
   }
   const tries = known ? Infinity : firstTries;
-  return await untilReached(tries, log, signal, () => known ? resume(options) : enroll(options));
+  await untilReached(tries, log, signal, () => known ? resume(options) : enroll(options));
 }
 
 /** Repeats what fails because the project cannot be reached, and says so. */
@@ -54,25 +54,24 @@ export async function untilReached<T>(
 }
 
 /** A project that was reset does not know the identity any more: with a token at hand, the same key enrolls anew. */
-async function resume(options: ConnectOptions): Promise<string> {
+async function resume(options: ConnectOptions): Promise<void> {
   const { session, details, log } = options;
   try {
-    const token = await session.refresh();
+    await session.refresh();
     log({ level: "info", event: "worker.resumed", message: "using the identity this machine enrolled with" });
-    return token;
   } catch (error) {
     const unknown = error instanceof MusterError &&
       ["not_found", "unauthenticated", "proof_invalid"].includes(error.code);
     if (!unknown || details.token === undefined) throw error;
     const message = "the project does not know this identity any more: enrolling anew";
     log({ level: "warn", event: "worker.unknown", message });
-    return await enroll(options);
+    await enroll(options);
   }
 }
 
-async function enroll({ session, details, log }: ConnectOptions): Promise<string> {
+async function enroll({ session, details, log }: ConnectOptions): Promise<void> {
   const answer = await session.enroll({ ...details, token: details.token ?? "" });
-  const { workerId, tenantId, name, accessToken } = answer;
+  const { workerId, tenantId, name } = answer;
   log({
     level: "info",
     event: "worker.enrolled",
@@ -80,7 +79,6 @@ async function enroll({ session, details, log }: ConnectOptions): Promise<string
     fields: { workerId, tenantId },
   });
   tellRefused(answer, details.capabilities, log);
-  return accessToken;
 }
 
 function tellRefused(answer: EnrollAnswer, claimed: readonly string[], log: Log): void {

@@ -26,6 +26,8 @@ export interface IdentityStore {
   readonly place: string;
   load(): Promise<string | null>;
   save(text: string): Promise<void>;
+  /** Lets another process, or another worker, use the identity. */
+  release?(): Promise<void>;
 }
 
 /** A store that forgets, for workers that live only once. */
@@ -118,6 +120,11 @@ export class Identity {
   /** Proof that this machine holds the key; good for one request. */
   prove(purpose: ProofPurpose): Promise<string> {
     return makeDeviceProof({ privateKey: this.#privateKey, publicJwk: this.publicJwk }, purpose);
+  }
+
+  /** The worker has ended: another may be it now. */
+  async release(): Promise<void> {
+    await this.#store.release?.();
   }
 
   async #save(): Promise<void> {

@@ -18,7 +18,9 @@ export { type AnyHandlerDefinition, defineHandler, type Handler, type HandlerDef
 export { builtInHandlers } from "./handlers/built-in.ts";
 export { type IdentityStore, memoryIdentityStore } from "./identity.ts";
 export { fileIdentityStore } from "./runtime/file-identity-store.ts";
+export { fileSpool } from "./runtime/file-spool.ts";
 export type { JobContext, JobLogLevel } from "./job-context.ts";
 export type { Log, WorkerEvent } from "./log.ts";
+export type { Spool } from "./spool.ts";
 export { Worker, type WorkerOptions } from "./worker.ts";
 export { type ErrorCode, MusterError } from "../shared/errors.ts";

@@ -2,7 +2,7 @@ import { limits } from "../shared/contracts/limits.ts";
 import type { Artifact, ArtifactBody, Artifacts, ReadableArtifact } from "./artifacts.ts";
 import type { Assignment } from "./attempt.ts";
 import { FinalError } from "./final-error.ts";
-import { clampText, measureJson } from "./json-value.ts";
+import { clampJsonText, clampText, measureJson } from "./json-value.ts";
 import type { Outbox } from "./outbox.ts";
 
 export type JobLogLevel = "debug" | "info" | "warn" | "error";
@@ -79,7 +79,7 @@ export function createJobContext(
         fraction: fraction === null || Number.isNaN(fraction) ? null : Math.min(1, Math.max(0, fraction)),
         note: note === undefined ? null : clampText(note, 1_000),
       }),
-    log: (message, level = "info") => report("log", { level, message: clampText(message, 12 * 1024) }),
+    log: (message, level = "info") => report("log", { level, message: clampJsonText(message, 12 * 1024) }),
     chunk: (data) => report("chunk", data),
     artifact: (name, body, options = {}) =>
       artifacts.upload(name, body, { ...options, attempt: { jobId, attempt }, signal }),

@@ -27,3 +27,13 @@ export function clampText(text: string, maxBytes: number): string {
   const head = new TextDecoder().decode(bytes.subarray(0, maxBytes - 3)).replace(/\uFFFD+$/u, "");
   return `${head}…`;
 }
+
+/** The same, by the size of the text as JSON, where some characters take six bytes. */
+export function clampJsonText(text: string, maxBytes: number): string {
+  const sizeOf = (value: string) => new TextEncoder().encode(value).length;
+  let clamped = clampText(text, maxBytes);
+  for (let size = sizeOf(JSON.stringify(clamped)); size > maxBytes; size = sizeOf(JSON.stringify(clamped))) {
+    clamped = clampText(clamped, Math.floor(sizeOf(clamped) * Math.min(0.98, maxBytes / size)));
+  }
+  return clamped;
+}

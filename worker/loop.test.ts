@@ -3,6 +3,7 @@ import { UnavailableError, WorkerRevokedError } from "../shared/errors.ts";
 import type { Assignment, AttemptResult } from "./attempt.ts";
 import { Loop } from "./loop.ts";
 import type { HeartbeatRequest, HelloAnswer, WorkerRpc } from "./rpc.ts";
+import { Results } from "./results.ts";
 import { Runner } from "./runner.ts";
 
 function assignment(jobId: string): Assignment {
@@ -34,7 +35,7 @@ const greeting: HelloAnswer = {
 const beat = { nextSeconds: 30, pollSeconds: 1, deaf: false, resync: false, stop: [], jobs: [], commands: [] };
 
 /** A loop over a control plane that the test plays: each call is noted, and waits for `answer()`. */
-function createWorld(slots = 2) {
+function createWorld(slots = 2, random: () => number = () => 0) {
   const calls: { name: string; input: unknown; resolve: (value: unknown) => void; reject: (error: unknown) => void }[] =
     [];
   const over = new AbortController();
@@ -50,27 +51,28 @@ function createWorld(slots = 2) {
   const rpc: WorkerRpc = {
     hello: (_worker, running) => call("hello", running),
     heartbeat: (request) => call("heartbeat", request),
-    claimJobs: (want) => call("claim", want),
+    claimJobs: async (want) => ({ again: false, jobs: await call("claim", want) }),
     completeJobs: (results, want) => call("complete", { results, want }),
     reportEvents: (events) => call("events", events),
     goodbye: (reason) => call("goodbye", reason),
   };
+  const eventsStored = Promise.withResolvers<void>();
   const ends = new Map<string, (value: unknown) => void>();
   const runner: Runner = new Runner({
     handlers: new Map([["test", (job) => new Promise((resolve) => ends.set(job.id, resolve))]]),
     context: ({ jobId: id }, signal) => ({ id, signal }) as never,
-    delivered: () => Promise.resolve(),
-    onResult: (result) => loop.complete(result),
+    onResult: (result) => loop.complete(result, eventsStored.promise),
     log: () => {},
   });
   const loop: Loop = new Loop({
     rpc,
     runner,
+    results: new Results({ spool: undefined, log: () => {} }),
     slots,
     hello: () => ({ capabilities: [], labels: {}, slots, version: "0", sessionId: "s" }),
     metrics: () => ({}),
     log: () => {},
-    random: () => 0,
+    random,
     onCommand: () => {},
     onDeaf: () => {},
     onChange: () => {},
@@ -82,7 +84,8 @@ function createWorld(slots = 2) {
     assert.equal(next.name, name);
     return next;
   }
-  async function start() {
+  async function start(storedAtOnce = true) {
+    if (storedAtOnce) eventsStored.resolve();
     const hello = loop.hello();
     (await expect("hello")).resolve(greeting);
     await hello;
@@ -94,7 +97,7 @@ function createWorld(slots = 2) {
     over.abort();
     await running;
   }
-  return { loop, runner, calls, ends, expect, start, end };
+  return { loop, runner, calls, ends, expect, start, end, storeEvents: eventsStored.resolve };
 }
 
 /** Lets everything happen that waits for nothing. */
@@ -220,4 +223,101 @@ Deno.test("Loop ends when the worker was revoked", async () => {
   const { running } = await start();
   (await expect("claim")).reject(new WorkerRevokedError("revoked"));
   await assert.rejects(running, WorkerRevokedError);
+});
+
+Deno.test("Loop sends a result after its events, and answers for its attempt meanwhile", async () => {
+  const { loop, expect, start, end, ends, calls, storeEvents } = createWorld(1);
+  const { running } = await start(false);
+  (await expect("claim")).resolve([assignment("a")]);
+  while (ends.size < 1) await turn();
+  ends.get("a")!(1);
+  loop.nudge("heartbeat");
+  const heartbeat = await expect("heartbeat");
+  assert.deepEqual((heartbeat.input as HeartbeatRequest).running, [{ jobId: "a", attempt: 1 }]);
+  heartbeat.resolve(beat);
+  await turn();
+  assert.deepEqual(calls, []);
+  storeEvents();
+  await expect("complete");
+  await end(running);
+});
+
+Deno.test("Loop still sends a result whose attempt was replaced, for evidence, and does not answer for it any more", async () => {
+  const { loop, expect, start, end, ends } = createWorld(1);
+  const { running } = await start();
+  (await expect("claim")).resolve([assignment("a")]);
+  while (ends.size < 1) await turn();
+  ends.get("a")!(1);
+  (await expect("complete")).reject(new UnavailableError("down"));
+  const stop = [{ jobId: "a", attempt: 1, reason: "replaced" }];
+  (await expect("heartbeat")).resolve({ ...beat, stop });
+  const late = await expect("complete");
+  assert.deepEqual((late.input as Completion).results.map(({ jobId }) => jobId), ["a"]);
+  assert.equal((late.input as Completion).want, 1);
+  assert.deepEqual(loop.results.waiting(), []);
+  late.resolve({ outcomes: [{ jobId: "a", attempt: 1, outcome: "stale" }], jobs: [] });
+  await loop.delivered(new AbortController().signal);
+  await end(running);
+});
+
+Deno.test("Loop says hello before anything else after an absence, and trusts the channel only when it is heard again", async () => {
+  const { loop, expect, start, end } = createWorld(1);
+  const { running } = await start();
+  (await expect("claim")).resolve([]);
+  loop.channelOpened();
+  (await expect("hello")).resolve(greeting);
+  loop.woken("n1");
+  const heartbeat = await expect("heartbeat");
+  loop.nudge("claim");
+  loop.wasAway();
+  assert.equal(loop.listening.active, false);
+  heartbeat.resolve(beat);
+  (await expect("hello")).resolve(greeting);
+  await expect("claim");
+  await end(running);
+});
+
+Deno.test("Loop starts nothing that a late answer brings after its end", async () => {
+  const { expect, start, loop, runner } = createWorld(1);
+  const { running } = await start();
+  const claim = await expect("claim");
+  loop.end();
+  claim.resolve([assignment("a")]);
+  await running;
+  await turn();
+  assert.equal(runner.count, 0);
+});
+
+Deno.test("Loop breaks off its pause after a failure when it drains: results have little time left", async () => {
+  // Its jitter makes a pause of hours.
+  const { expect, start, end, ends, loop } = createWorld(1, () => 1e6);
+  const { running } = await start();
+  (await expect("claim")).resolve([assignment("a")]);
+  while (ends.size < 1) await turn();
+  ends.get("a")!(1);
+  (await expect("complete")).reject(new UnavailableError("down"));
+  await turn();
+  loop.drain();
+  (await expect("heartbeat")).resolve(beat);
+  await expect("complete");
+  await end(running);
+});
+
+Deno.test("Loop tries once more after its end to deliver what waits", async () => {
+  const { expect, start, end, ends, loop } = createWorld(1);
+  const { running } = await start();
+  (await expect("claim")).resolve([assignment("a")]);
+  while (ends.size < 1) await turn();
+  loop.nudge("heartbeat");
+  const heartbeat = await expect("heartbeat");
+  ends.get("a")!(1);
+  await turn();
+  loop.end();
+  heartbeat.resolve(beat);
+  await running;
+  const rest = loop.deliverRest();
+  (await expect("complete")).resolve({ outcomes: [{ jobId: "a", attempt: 1, outcome: "accepted" }], jobs: [] });
+  await rest;
+  assert.equal(loop.results.isEmpty, true);
+  await end(running);
 });

@@ -2,7 +2,7 @@ import { type ErrorCode, MusterError } from "../shared/errors.ts";
 import { attemptKey, type AttemptRef, type AttemptResult, type StoppedAttempt } from "./attempt.ts";
 import { Listening } from "./listening.ts";
 import type { Log } from "./log.ts";
-import { Results } from "./results.ts";
+import type { Results } from "./results.ts";
 import { retryDelay } from "./retry-delay.ts";
 import type { HelloAnswer, HelloRequest, WorkerRpc } from "./rpc.ts";
 import type { Runner } from "./runner.ts";
@@ -11,6 +11,7 @@ import { sleep } from "./sleep.ts";
 export interface LoopOptions {
   readonly rpc: WorkerRpc;
   readonly runner: Runner;
+  readonly results: Results;
   readonly slots: number;
   /** What a hello says, apart from `listening`, which the loop knows. */
   readonly hello: () => Omit<HelloRequest, "listening">;
@@ -28,6 +29,9 @@ export interface LoopOptions {
 /** What to ask of the control plane next. */
 type Step = "hello" | "complete" | "heartbeat" | "claim";
 
+/** However soon the control plane asks for the next beat: results get their turn in between. */
+const leastPauseMs = 250;
+
 /** Hello is said again after these pauses while a subscribed channel stays silent. */
 const silenceMs = [3_000, 5_000, 10_000, 30_000];
 
@@ -41,7 +45,7 @@ const fatalCodes: ReadonlySet<ErrorCode> = new Set(["worker_revoked", "not_found
  */
 export class Loop {
   readonly listening = new Listening();
-  readonly results = new Results();
+  readonly results: Results;
   readonly #options: LoopOptions;
   readonly #ended = new AbortController();
   readonly #nudged = { hello: true, heartbeat: false, claim: false };
@@ -59,6 +63,7 @@ export class Loop {
 
   constructor(options: LoopOptions) {
     this.#options = options;
+    this.results = options.results;
   }
 
   get draining(): boolean {
@@ -107,16 +112,36 @@ export class Loop {
     }
   }
 
-  /** Takes a result; it is delivered with the next call. */
-  complete(result: AttemptResult): void {
+  /** Takes a result; it is delivered with the next call after its events are stored. */
+  complete(result: AttemptResult, eventsStored: Promise<void>): void {
     this.results.add(result);
-    this.#wakeUp();
+    if (this.#failures > 0) void this.results.keep();
+    void eventsStored.then(() => {
+      this.results.release(result);
+      if (this.#failures === 0) this.#wakeUp();
+    });
+  }
+
+  /** Takes the result of an attempt that was stopped and ended well all the same. */
+  completeLate(result: AttemptResult): void {
+    if (this.#ended.signal.aborted) return;
+    this.complete(result, Promise.resolve());
+    this.results.outlived([result]);
+  }
+
+  /**
+   * The process was away: what it holds may be somebody else's by now, and what was sent meanwhile is lost. It asks,
+   * and polls until it has heard something again.
+   */
+  wasAway(): void {
+    if (this.listening.subscribed) this.channelOpened();
+    this.nudge("hello");
   }
 
   /** Asks soon. Nudges that come while a call is under way make one more call. */
   nudge(what: "hello" | "heartbeat" | "claim"): void {
     this.#nudged[what] = true;
-    this.#wakeUp();
+    if (this.#failures === 0) this.#wakeUp();
   }
 
   /** The tasks channel is joined: hello, whose `wake` tells whether anything is heard there. */
@@ -145,17 +170,34 @@ export class Loop {
   /** Takes no new work from here on. */
   drain(): void {
     this.#draining = true;
-    this.nudge("heartbeat");
+    this.#nudged.heartbeat = true;
+    // Also out of a pause after a failure: results have little time left.
+    this.#wakeUp();
   }
 
   /** Resolves when no result waits to be delivered, or the signal fires. */
   async delivered(signal: AbortSignal): Promise<void> {
-    while (this.results.size > 0 && !signal.aborted) {
+    while (!this.results.isEmpty && !signal.aborted) {
       const settled = Promise.withResolvers<void>();
       this.#settled.push(settled.resolve);
       signal.addEventListener("abort", () => settled.resolve(), { once: true });
       await settled.promise;
     }
+  }
+
+  /** Tries once more, after the end, to deliver what still waits. What cannot be delivered is kept in the spool. */
+  async deliverRest(): Promise<void> {
+    for (const attempt of this.results.waiting()) this.results.release(attempt);
+    try {
+      while (this.results.hasReady) {
+        const batch = this.results.next();
+        await this.#options.rpc.completeJobs(batch, 0, { isRetry: false });
+        this.results.drop(batch);
+      }
+    } catch {
+      // Told already, when the calls before this one failed.
+    }
+    await this.results.keep();
   }
 
   /** Ends the conversation; the call under way is not waited for. */
@@ -170,7 +212,7 @@ export class Loop {
     if (this.#nudged.hello) return "hello";
     // Before the results: a worker that never stops completing must not forget to beat.
     if (this.#nudged.heartbeat || now >= this.#heartbeatAt) return "heartbeat";
-    if (this.results.size > 0) return "complete";
+    if (this.results.hasReady) return "complete";
     if (this.#draining) return null;
     if (this.#nudged.claim || (now >= this.#pollAt && this.#want() > 0)) return "claim";
     return null;
@@ -187,7 +229,9 @@ export class Loop {
         return await this.#heartbeat();
       case "claim": {
         this.#nudged.claim = false;
-        this.#start(await this.#options.rpc.claimJobs(this.#want()));
+        const { jobs, again } = await this.#options.rpc.claimJobs(this.#want());
+        this.#start(jobs);
+        if (again) this.#nudged.claim = true;
         return this.#pollWithin();
       }
     }
@@ -197,13 +241,13 @@ export class Loop {
     const { rpc, runner, slots } = this.#options;
     const batch = this.results.next();
     // The results' own slots are free again by the time the next jobs are handed over.
-    const want = this.#draining ? 0 : Math.max(0, slots - runner.count - (this.results.size - batch.length));
+    const want = this.#draining ? 0 : Math.max(0, slots - runner.count - this.results.sizeWithout(batch));
     try {
-      const { outcomes, jobs } = await rpc.completeJobs(batch, want);
+      const { outcomes, jobs } = await rpc.completeJobs(batch, want, { isRetry: this.#failures > 0 });
       this.results.drop(batch);
       for (const { jobId, attempt, outcome } of outcomes) {
         if (outcome !== "stale") continue;
-        const message = `job ${jobId} was not ours any more: its result was dropped`;
+        const message = `job ${jobId} was not ours any more: its result was refused, and is kept as evidence only`;
         this.#tell("warn", "result.stale", message, { jobId, attempt });
       }
       this.#start(jobs);
@@ -229,7 +273,7 @@ export class Loop {
       listening: listening.active || (listening.subscribed && listening.deaf),
       draining: this.#draining,
     });
-    this.#beatWithin(answer.nextSeconds * 1000, true);
+    this.#beatWithin(Math.max(answer.nextSeconds * 1000, leastPauseMs), true);
     if (answer.pollSeconds !== null) this.#pollMs = answer.pollSeconds * 1000;
     // A verdict passed before the nonce that was heard meanwhile says nothing.
     if (nonce === listening.nonce) {
@@ -250,7 +294,7 @@ export class Loop {
 
   #stop(attempts: readonly StoppedAttempt[]): void {
     if (attempts.length === 0) return;
-    this.results.drop(attempts);
+    this.results.outlived(attempts);
     this.#options.runner.stop(attempts);
     // Their slots are free.
     this.#nudged.claim = true;
@@ -258,7 +302,9 @@ export class Loop {
 
   #start(jobs: Parameters<Runner["start"]>[0]): void {
     // A draining worker gets nothing new, so what is handed over then was its own before: it runs as well.
-    const started = this.#options.runner.start(jobs);
+    // After the end nothing starts: goodbye hands back what a late answer brought.
+    if (this.#ended.signal.aborted) return;
+    const started = this.#options.runner.start(jobs.filter((job) => !this.results.has(job)));
     // From now on the worker counts as busy, and the next beat was set for an idle one.
     if (started > 0) this.#beatWithin(this.#heartbeatMs, false);
   }
@@ -287,10 +333,12 @@ export class Loop {
     // The answer that was lost may have handed jobs over; a heartbeat without them has them handed over again.
     this.#nudged.heartbeat = true;
     this.#failures += 1;
-    const waitMs = retryDelay(
-      this.#failures,
-      this.#options.random === undefined ? {} : { random: this.#options.random },
-    );
+    const waitMs = retryDelay(this.#failures, {
+      // Within the lease: an outage that is over must not cost the jobs that run.
+      capMs: this.#held().length > 0 ? 2_000 : 15_000,
+      ...(this.#options.random === undefined ? {} : { random: this.#options.random }),
+    });
+    void this.results.keep();
     const message = error instanceof Error ? error.message : String(error);
     // Once is enough to say it, and now and then that it still is so.
     if (this.#failures === 1 || this.#failures % 10 === 0) {
@@ -300,7 +348,8 @@ export class Loop {
         ...(error instanceof MusterError ? { code: error.code } : {}),
       });
     }
-    await sleep(waitMs, this.#ended.signal);
+    this.#resting = new AbortController();
+    await sleep(waitMs, AbortSignal.any([this.#ended.signal, this.#resting.signal]));
   }
 
   #beatWithin(milliseconds: number, anew: boolean): void {
@@ -320,6 +369,8 @@ export class Loop {
         this.#tell("warn", "realtime.silent", "the channel is joined but nothing is heard on it: polling");
       }
       this.#silences += 1;
+      // A joined channel that hears nothing twice in a row is not worth keeping.
+      if (this.#silences > 1) this.#options.onDeaf();
       this.#expectWake();
       this.nudge("hello");
     }, silenceMs[Math.min(this.#silences, silenceMs.length - 1)]);

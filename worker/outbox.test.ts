@@ -72,3 +72,33 @@ Deno.test("Outbox gives up events that are refused, and those of attempts that a
   assert.deepEqual(stale, ["a"]);
   assert.equal(outbox.size, 0);
 });
+
+Deno.test("Outbox finds the one event that spoils a batch and delivers the others", async () => {
+  const stored: number[] = [];
+  let dropped = 0;
+  const outbox = new Outbox({
+    report(events) {
+      if (events.some(({ number }) => number === 2)) return Promise.reject(new InvalidRequestError("no"));
+      stored.push(...events.map(({ number }) => number));
+      return Promise.resolve([]);
+    },
+    onDropped: (count) => dropped += count,
+    intervalMs: 0,
+  });
+  for (let number = 1; number <= 4; number += 1) void outbox.add(event(number), 10);
+  await outbox.delivered(event(0));
+  assert.deepEqual(stored, [1, 3, 4]);
+  assert.equal(dropped, 1);
+});
+
+Deno.test("Outbox gives up what nobody awaits rather than grow without a bound", async () => {
+  let dropped = 0;
+  const outbox = new Outbox({
+    report: () => new Promise(() => {}),
+    onDropped: (count) => dropped += count,
+  });
+  for (let number = 1; number <= 40; number += 1) void outbox.add(event(number), 1024 * 1024);
+  await Promise.resolve();
+  assert.ok(dropped >= 7 && outbox.size <= 32, `${dropped} dropped, ${outbox.size} wait`);
+  outbox.close();
+});

@@ -16,6 +16,9 @@ export interface OutboxOptions {
   readonly intervalMs?: number;
 }
 
+/** Events beyond these are given up: nobody awaits them, and the control plane is away or slower than the handler. */
+const mostWaiting = 20_000;
+const mostBytesWaiting = 32 * 1024 * 1024;
 /** So many events waiting make a handler that awaits its `log()` or `chunk()` wait as well. */
 const crowded = 2_000;
 /** Stays well under the size the Data API takes in one request. */
@@ -28,6 +31,9 @@ const bytesPerCall = 1024 * 1024;
 export class Outbox {
   readonly #options: OutboxOptions;
   #waiting: { event: JobEvent; bytes: number }[] = [];
+  #bytes = 0;
+  /** A refused batch is sent again one by one, to find the event that spoils it. */
+  #single = 0;
   #flushing: Promise<void> | undefined;
   #urgent = false;
   #lastCallAt = -Infinity;
@@ -49,9 +55,14 @@ export class Outbox {
     const last = this.#waiting.at(-1);
     // Only the latest progress is worth telling, and it keeps its own number: numbers rise, but may leave gaps.
     if (event.kind === "progress" && last?.event.kind === "progress" && attemptKey(last.event) === attemptKey(event)) {
-      this.#waiting.pop();
+      this.#bytes -= this.#waiting.pop()?.bytes ?? 0;
+    }
+    if (this.#waiting.length >= mostWaiting || this.#bytes + bytes > mostBytesWaiting) {
+      this.#options.onDropped?.(1, new Error("too much waits to be delivered"));
+      return await this.#flush();
     }
     this.#waiting.push({ event, bytes });
+    this.#bytes += bytes;
     const flushing = this.#flush();
     if (this.#waiting.length > crowded) await flushing;
   }
@@ -70,6 +81,7 @@ export class Outbox {
   forget(attempt: AttemptRef): void {
     const key = attemptKey(attempt);
     this.#waiting = this.#waiting.filter(({ event }) => attemptKey(event) !== key);
+    this.#count();
   }
 
   /** Gives up whatever waits. */
@@ -77,6 +89,7 @@ export class Outbox {
     this.#closed.abort();
     this.#pause?.abort();
     this.#waiting = [];
+    this.#count();
   }
 
   #flush(): Promise<void> {
@@ -107,11 +120,17 @@ export class Outbox {
           this.#options.onStale?.(attempt);
         }
       } catch (error) {
-        if (error instanceof MusterError && !error.retryable && error.code !== "unauthenticated") {
-          this.#options.onDropped?.(batch.length, error);
+        const refused = error instanceof MusterError && !error.retryable && error.code !== "unauthenticated";
+        if (refused && batch.length === 1) {
+          this.#options.onDropped?.(1, error);
           continue;
         }
         this.#waiting.unshift(...batch);
+        this.#count();
+        if (refused) {
+          this.#single = batch.length;
+          continue;
+        }
         failures += 1;
         await sleep(retryDelay(failures, this.#options), this.#closed.signal);
       }
@@ -123,9 +142,17 @@ export class Outbox {
     let count = 0;
     for (const item of this.#waiting) {
       bytes += item.bytes;
-      if (count > 0 && (count >= limits.eventsPerCall || bytes > bytesPerCall)) break;
+      const most = this.#single > 0 ? 1 : limits.eventsPerCall;
+      if (count > 0 && (count >= most || bytes > bytesPerCall)) break;
       count += 1;
     }
-    return this.#waiting.splice(0, count);
+    this.#single = Math.max(0, this.#single - 1);
+    const batch = this.#waiting.splice(0, count);
+    this.#count();
+    return batch;
+  }
+
+  #count(): void {
+    this.#bytes = this.#waiting.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 }

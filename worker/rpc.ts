@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UnavailableError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
-import { errorFromSql } from "../shared/sql-errors.ts";
+import { type DataApiError, errorFromSql } from "../shared/sql-errors.ts";
 import type { Assignment, AttemptRef, AttemptResult, JobEvent, StoppedAttempt } from "./attempt.ts";
 import { exchange } from "./http.ts";
 
@@ -80,7 +80,7 @@ const heartbeatAnswer = z.object({
   commands: row.commands,
 }));
 
-const claimAnswer = z.object({ jobs: listOf(assignment) });
+const claimAnswer = z.object({ jobs: listOf(assignment), again: z.boolean().default(false) });
 const completeAnswer = z.object({
   outcomes: listOf(
     z.object({ job_id: z.string(), attempt: z.number(), outcome: z.string() })
@@ -122,8 +122,14 @@ export interface HeartbeatRequest {
 export interface WorkerRpc {
   hello(worker: HelloRequest, running: readonly AttemptRef[]): Promise<HelloAnswer>;
   heartbeat(request: HeartbeatRequest): Promise<HeartbeatAnswer>;
-  claimJobs(want: number): Promise<readonly Assignment[]>;
-  completeJobs(results: readonly AttemptResult[], want: number): Promise<CompleteAnswer>;
+  /** `again`: the call did the scheduler's work instead, and is to be repeated. */
+  claimJobs(want: number): Promise<{ readonly jobs: readonly Assignment[]; readonly again: boolean }>;
+  /** A retry is given more time, for a slow line. */
+  completeJobs(
+    results: readonly AttemptResult[],
+    want: number,
+    options: { readonly isRetry: boolean },
+  ): Promise<CompleteAnswer>;
   /** Answers the attempts whose events no longer count. */
   reportEvents(events: readonly JobEvent[]): Promise<readonly AttemptRef[]>;
   goodbye(reason: string): Promise<void>;
@@ -139,11 +145,16 @@ export interface RpcOptions {
   readonly timeoutMs?: number;
 }
 
+/** Under a third of the 15 s lease: one call that hangs must not cost the jobs that run. */
+const callTimeoutMs = 4_000;
+/** Still within the lease, as a heartbeat goes before every retry. */
+const retryTimeoutMs = 8_000;
+
 /** Calls the SQL functions of schema `muster` as the worker. This file alone knows their snake_case names. */
 export function createRpc(options: RpcOptions): WorkerRpc {
   const base = `${options.url}/rest/v1/rpc/`;
 
-  async function post(name: string, parameters: unknown, token: string) {
+  async function post(name: string, parameters: unknown, token: string, timeoutMs = callTimeoutMs) {
     return await exchange(base + name, {
       fetch: options.fetch,
       method: "POST",
@@ -154,17 +165,22 @@ export function createRpc(options: RpcOptions): WorkerRpc {
         accept: "application/json",
       },
       json: parameters,
-      timeoutMs: options.timeoutMs,
+      timeoutMs: options.timeoutMs ?? timeoutMs,
     });
   }
 
-  async function call<T extends z.ZodType>(name: string, parameters: unknown, schema: T): Promise<z.output<T>> {
-    let answer = await post(name, parameters, await options.token());
+  async function call<T extends z.ZodType>(
+    name: string,
+    parameters: unknown,
+    schema: T,
+    timeoutMs?: number,
+  ): Promise<z.output<T>> {
+    let answer = await post(name, parameters, await options.token(), timeoutMs);
     // A token may end early: the machine slept, or the signing key was changed.
-    if (answer.status === 401) answer = await post(name, parameters, await options.token({ renew: true }));
+    if (answer.status === 401) answer = await post(name, parameters, await options.token({ renew: true }), timeoutMs);
     if (!answer.ok) {
-      throw typeof answer.body === "object" && answer.body !== null
-        ? errorFromSql(answer.body)
+      throw typeof answer.body === "object" && answer.body !== null && "code" in answer.body
+        ? errorFromSql(answer.body as DataApiError, answer.status)
         : errorFromAnswer(answer.status, answer.body);
     }
     const parsed = schema.safeParse(answer.body);
@@ -196,16 +212,21 @@ export function createRpc(options: RpcOptions): WorkerRpc {
         listening: request.listening,
         draining: request.draining,
       }, heartbeatAnswer),
-    claimJobs: async (want) => (await call("claim_jobs", { want }, claimAnswer)).jobs,
-    completeJobs: (results, want) =>
-      call("complete_jobs", {
-        results: results.map((result) => ({
-          ...toRow(result),
-          status: result.status,
-          ...(result.status === "succeeded" ? { result: result.result ?? null } : { error: result.error }),
-        })),
-        want,
-      }, completeAnswer),
+    claimJobs: (want) => call("claim_jobs", { want }, claimAnswer),
+    completeJobs: (results, want, { isRetry }) =>
+      call(
+        "complete_jobs",
+        {
+          results: results.map((result) => ({
+            ...toRow(result),
+            status: result.status,
+            ...(result.status === "succeeded" ? { result: result.result ?? null } : { error: result.error }),
+          })),
+          want,
+        },
+        completeAnswer,
+        isRetry ? retryTimeoutMs : callTimeoutMs,
+      ),
     reportEvents: async (events) => {
       const rows = events.map((event) => ({
         ...toRow(event),

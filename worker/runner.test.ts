@@ -23,14 +23,15 @@ function assignment(jobId: string, more: Partial<Assignment> = {}): Assignment {
 
 function createRunner(handler: Handler) {
   const results: AttemptResult[] = [];
+  const late: AttemptResult[] = [];
   const runner = new Runner({
     handlers: new Map([["test", handler]]),
     context: ({ jobId: id, attempt, payload }, signal) => ({ id, attempt, payload, signal }) as unknown as JobContext,
-    delivered: () => Promise.resolve(),
     onResult: (result) => results.push(result),
+    onLateResult: (result) => late.push(result),
     log: () => {},
   });
-  return { runner, results };
+  return { runner, results, late };
 }
 
 Deno.test("Runner runs an attempt once, however often it is handed over", async () => {
@@ -53,7 +54,7 @@ Deno.test("Runner runs an attempt once, however often it is handed over", async 
 Deno.test("Runner drops the result of a stopped attempt and frees its slot at once", async () => {
   const gate = Promise.withResolvers<void>();
   let signal: AbortSignal | undefined;
-  const { runner, results } = createRunner(async (job) => {
+  const { runner, results, late } = createRunner(async (job) => {
     signal = job.signal;
     await gate.promise;
     return "late";
@@ -64,8 +65,9 @@ Deno.test("Runner drops the result of a stopped attempt and frees its slot at on
   assert.equal(signal?.aborted, true);
   gate.resolve();
   await runner.idle();
-  await Promise.resolve();
+  while (late.length === 0) await Promise.resolve();
   assert.deepEqual(results, []);
+  assert.deepEqual(late, [{ jobId: "a", attempt: 1, status: "succeeded", result: "late" }]);
   // The same attempt may be handed over again, for example after a goodbye that was lost.
   assert.equal(runner.start([assignment("a")]), 1);
   await runner.idle();
@@ -98,6 +100,8 @@ Deno.test("Runner reports what a handler throws, and whether another try can hel
     "just text",
     null,
     Object.assign(new Error(""), { details: 1n }),
+    Object.create(null),
+    Object.assign(new Error(), { message: 7 }),
   ];
   const { runner, results } = createRunner(({ payload }) => {
     throw thrown[payload as number];
@@ -110,6 +114,8 @@ Deno.test("Runner reports what a handler throws, and whether another try can hel
     { message: "just text" },
     { message: "null" },
     { message: "Error" },
+    { message: "The handler threw a value that cannot be read" },
+    { message: "7" },
   ]);
 });
 

@@ -15,10 +15,10 @@ import type { Log } from "./log.ts";
 export interface RunnerOptions {
   readonly handlers: ReadonlyMap<string, Handler>;
   readonly context: (assignment: Assignment, signal: AbortSignal) => JobContext;
-  /** Resolves once the attempt's events are stored: its result must not overtake them. */
-  readonly delivered: (attempt: AttemptRef) => Promise<void>;
   /** Takes the result of an attempt that ended by itself. */
   readonly onResult: (result: AttemptResult) => void;
+  /** Takes the result of an attempt that was let go of and succeeded all the same. */
+  readonly onLateResult?: (result: AttemptResult) => void;
   /** Called when an attempt was let go of without a result. */
   readonly onStopped?: (attempt: AttemptRef) => void;
   readonly log: Log;
@@ -96,17 +96,19 @@ export class Runner {
     this.#tell("warn", "job.stopped", running.assignment, `stopped: ${attempt.reason}`, { reason: attempt.reason });
   }
 
-  async #run({ assignment, abort }: Running): Promise<void> {
+  async #run(running: Running): Promise<void> {
+    const { assignment, abort } = running;
     const { jobId, attempt } = assignment;
     const key = attemptKey(assignment);
     const startedAt = performance.now();
     this.#tell("info", "job.started", assignment, `started (attempt ${attempt} of ${assignment.maxAttempts})`);
     const outcome = await this.#outcome(assignment, abort);
-    // A result of an attempt that was let go of meanwhile is nobody's.
-    if (!this.#running.has(key)) return;
+    if (this.#running.get(key) !== running) {
+      // Let go of meanwhile. A failure is what stopping it made; a success is worth knowing.
+      if (outcome.status === "succeeded") this.#options.onLateResult?.({ jobId, attempt, ...outcome });
+      return;
+    }
     const milliseconds = Math.round(performance.now() - startedAt);
-    await this.#options.delivered(assignment);
-    if (!this.#running.has(key)) return;
     this.#remove(key);
     this.#remember(key);
     if (outcome.status === "succeeded") {
@@ -189,7 +191,7 @@ async function call(handler: Handler, context: JobContext): Promise<Outcome> {
   try {
     result = (await handler(context)) ?? null;
   } catch (error) {
-    return failed(toJobError(error));
+    return failed(safeJobError(error));
   }
   const measured = measureJson(result);
   if ("problem" in measured) {
@@ -206,10 +208,19 @@ async function call(handler: Handler, context: JobContext): Promise<Outcome> {
   return { status: "succeeded", result };
 }
 
+/** A handler may throw anything, also what cannot be read or made text: that is a failure like any other. */
+function safeJobError(error: unknown): JobError {
+  try {
+    return toJobError(error);
+  } catch {
+    return { message: "The handler threw a value that cannot be read" };
+  }
+}
+
 /** What a thrown value says, as far as it can be stored. A job is tried again unless the error says otherwise. */
 function toJobError(error: unknown): JobError {
   const fields = typeof error === "object" && error !== null ? error as Record<string, unknown> : {};
-  const text = error instanceof Error ? error.message || error.name : String(error);
+  const text = String(error instanceof Error ? error.message || error.name : error);
   const { code, retryable, details } = fields;
   const measured = details === undefined ? undefined : measureJson(details);
   const keepDetails = measured !== undefined && "bytes" in measured && measured.bytes <= limits.eventDataBytes;

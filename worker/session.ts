@@ -29,6 +29,9 @@ export interface EnrollDetails {
   readonly version: string;
 }
 
+/** Calls wait for a new token: this must fit into the lease of the jobs that run. */
+const timeoutMs = 8_000;
+
 /** The worker's token: got by enrolling, kept fresh by proofs of the device key. */
 export class Session {
   readonly #options: SessionOptions;
@@ -71,6 +74,13 @@ export class Session {
     const expired = performance.now() >= this.#expiresAt;
     if (this.#token !== undefined && !expired && options.renew !== true) return this.#token;
     return await this.refresh();
+  }
+
+  /** The machine slept for so long: the token is older than the timers know. */
+  wasAway(milliseconds: number): void {
+    this.#expiresAt -= milliseconds;
+    this.#renewAt -= milliseconds;
+    if (this.#token !== undefined) this.#schedule();
   }
 
   /** Stops refreshing. */
@@ -133,7 +143,7 @@ export class Session {
 
   async #post(path: string, json: unknown): Promise<EnrollAnswer> {
     const { url, fetch, headers } = this.#options;
-    const answer = await exchange(url + path, { fetch, method: "POST", headers: headers(), json });
+    const answer = await exchange(url + path, { fetch, method: "POST", headers: headers(), json, timeoutMs });
     if (!answer.ok) {
       const error = errorFromAnswer(answer.status, answer.body);
       // A problem document carries the request's id; a gateway that is busy may answer without one.

@@ -7,6 +7,7 @@ import {
   UnauthenticatedError,
   UnavailableError,
 } from "../shared/errors.ts";
+import { watchForAbsence } from "./absence.ts";
 import { Artifacts } from "./artifacts.ts";
 import { connect, untilReached } from "./connect.ts";
 import type { AnyHandlerDefinition, Handler } from "./handler.ts";
@@ -17,9 +18,11 @@ import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Outbox } from "./outbox.ts";
 import { createRpc, type WorkerRpc } from "./rpc.ts";
+import { Results } from "./results.ts";
 import { Runner } from "./runner.ts";
 import { runtime } from "./runtime/current.ts";
 import { Session } from "./session.ts";
+import type { Spool } from "./spool.ts";
 import { version } from "./version.ts";
 import { within } from "./within.ts";
 
@@ -30,6 +33,8 @@ export interface WorkerOptions {
   readonly enrollmentToken?: string | undefined;
   /** Where the identity is kept. Default in memory: then every start needs the token, and is another worker. */
   readonly identity?: IdentityStore | undefined;
+  /** Where results wait that cannot be delivered yet. Default in memory: then they last as long as the process. */
+  readonly spool?: Spool | undefined;
   /** The project's publishable key. Default what the enrollment tells. */
   readonly publishableKey?: string | undefined;
   /** Shown to people. Default the host's name. */
@@ -68,11 +73,14 @@ export class Worker {
   readonly #handlers = new Map<string, Handler>();
   readonly #closed = Promise.withResolvers<void>();
   readonly #stopping = new AbortController();
+  /** Ends the tries to get online. */
+  readonly #drained = new AbortController();
   readonly #sessionId = crypto.randomUUID();
   readonly #startedAt = performance.now();
   readonly #log: Log;
   readonly #fetch: typeof fetch;
   #parts: Parts | undefined;
+  #identity: Identity | undefined;
   #started = false;
   #ending: Promise<void> | undefined;
   #succeeded = 0;
@@ -125,7 +133,8 @@ export class Worker {
       await this.#begin();
     } catch (error) {
       this.#parts?.session.close();
-      this.#closed.reject(error);
+      if (this.#ending === undefined || this.#parts === undefined) await this.#identity?.release();
+      if (this.#ending === undefined) this.#closed.reject(error);
       throw error;
     }
   }
@@ -135,6 +144,7 @@ export class Worker {
    * when that is done; a second call joins the first.
    */
   drain(reason = "drained", seconds: number = this.#options.drainSeconds ?? 30): Promise<void> {
+    this.#drained.abort(new Error(`The worker was ${reason}`));
     this.#ending ??= this.#end(reason, seconds);
     return this.#ending;
   }
@@ -152,6 +162,7 @@ export class Worker {
   async #begin(): Promise<void> {
     const { identity: store = memoryIdentityStore(), publishableKey } = this.#options;
     const identity = await Identity.open(store, this.#url);
+    this.#identity = identity;
     const headers = (): Record<string, string> => {
       const key = publishableKey ?? identity.publishableKey;
       return key === null ? {} : { apikey: key };
@@ -165,7 +176,7 @@ export class Worker {
       onToken: (token) => this.#parts?.link?.setToken(token),
     });
     const { enrollmentToken, name = runtime.hostName(), capabilities = [], labels = {} } = this.#options;
-    const token = await connect({
+    await connect({
       identity,
       session,
       details: { token: enrollmentToken, name, capabilities, labels, slots: this.#slots, version },
@@ -183,7 +194,11 @@ export class Worker {
     });
     const parts = this.#assemble(rpc, session, workerId, headers);
     this.#parts = parts;
-    await this.#hello(parts);
+    await parts.loop.results.load();
+    const greeting = this.#hello(parts);
+    // An end that comes meanwhile waits for it: a goodbye must not be overtaken by a hello.
+    parts.done = greeting.catch(() => {});
+    await greeting;
     if (this.#ending !== undefined) return;
     this.#run(parts);
     if (this.#options.realtime === false) return;
@@ -197,7 +212,8 @@ export class Worker {
       publishableKey: key,
       workerId,
       tenantId,
-      token,
+      // A long wait for the project may have outlived the first token.
+      token: await session.token(),
       log: this.#log,
       onOpen: () => loop.channelOpened(),
       onClosed: () => loop.channelClosed(),
@@ -234,18 +250,19 @@ export class Worker {
     const runner = new Runner({
       handlers: this.#handlers,
       context: (assignment, signal) => createJobContext(assignment, signal, { outbox, artifacts }),
-      delivered: (attempt) => outbox.delivered(attempt),
       onResult: (result) => {
         if (result.status === "succeeded") this.#succeeded += 1;
         else this.#failed += 1;
-        loop.complete(result);
+        loop.complete(result, outbox.delivered(result));
       },
+      onLateResult: (result) => loop.completeLate(result),
       onStopped: (attempt) => outbox.forget(attempt),
       log: this.#log,
     });
     const loop: Loop = new Loop({
       rpc,
       runner,
+      results: new Results({ spool: this.#options.spool, log: this.#log }),
       slots: this.#slots,
       hello: () => ({ capabilities, labels, slots: this.#slots, version, sessionId: this.#sessionId }),
       metrics: () => this.#metrics(),
@@ -259,7 +276,8 @@ export class Worker {
   }
 
   async #hello({ loop, rpc }: Parts): Promise<void> {
-    const greet = () => untilReached(Infinity, this.#log, this.#stopping.signal, () => loop.hello());
+    const signal = AbortSignal.any([this.#stopping.signal, this.#drained.signal]);
+    const greet = () => untilReached(Infinity, this.#log, signal, () => loop.hello());
     const { capabilities } = await greet().catch(async (error: unknown) => {
       if (!(error instanceof SlotsExceededError)) throw error;
       // An earlier run held more jobs than there are slots now: nothing runs here yet, so they go back.
@@ -272,6 +290,15 @@ export class Worker {
   }
 
   #run(parts: Parts): void {
+    parts.unwatch = watchForAbsence({
+      onAbsence: ({ awayMs, unseenMs }) => {
+        const seconds = Math.round(awayMs / 1000);
+        const message = `this process was away for ${seconds} s (or the clock was set): asking what is still ours`;
+        this.#tell("warn", "worker.was_away", message, { seconds });
+        parts.session.wasAway(unseenMs);
+        parts.loop.wasAway();
+      },
+    });
     parts.done = parts.loop.run().catch(async (error: unknown) => {
       this.#tell("error", "worker.failed", error instanceof Error ? error.message : String(error), {
         ...(error instanceof MusterError ? { code: error.code } : {}),
@@ -305,6 +332,7 @@ export class Worker {
     loop.end();
     // The call under way may still hand jobs over; goodbye comes after it, so that they go back as well.
     await within(3_000, parts.done);
+    await within(4_000, loop.deliverRest());
     const released = left > 0 ? `, ${left} handed back` : "";
     try {
       const said = await within(5_000, rpc.goodbye(reason).then(() => true));
@@ -322,11 +350,13 @@ export class Worker {
     this.#closed.resolve();
   }
 
-  async #release({ loop, outbox, session, link }: Parts): Promise<void> {
+  async #release({ loop, outbox, session, link, unwatch }: Parts): Promise<void> {
+    unwatch?.();
     loop.end();
     outbox.close();
     session.close();
     await within(1_000, link?.close());
+    await this.#identity?.release();
   }
 
   #obey(command: string): void {
@@ -374,6 +404,7 @@ interface Parts {
   readonly loop: Loop;
   link: Link | undefined;
   done?: Promise<void>;
+  unwatch?: () => void;
 }
 
 function checkedUrl(url: string): string {

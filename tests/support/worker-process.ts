@@ -103,6 +103,25 @@ export class WorkerProcess {
     });
   }
 
+  /** The id it enrolled with, or knew before. */
+  get id(): string {
+    const enrolled = this.lines.find(({ event }) => event === "worker.enrolled");
+    if (enrolled === undefined) throw new Error(`The worker has not enrolled: ${this.#story()}`);
+    return String(enrolled["workerId"]);
+  }
+
+  /** How many lines of the event it has written. */
+  count(event: string): number {
+    return this.lines.filter((line) => line.event === event).length;
+  }
+
+  /** Stands still for a while, as on a machine that sleeps. */
+  async pause(milliseconds: number): Promise<void> {
+    this.signal("SIGSTOP");
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    this.signal("SIGCONT");
+  }
+
   /** The code it exits with by itself. */
   async exitCode(): Promise<number> {
     let timer: ReturnType<typeof setTimeout> | undefined;

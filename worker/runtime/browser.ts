@@ -1,4 +1,4 @@
-import type { Runtime } from "./runtime.ts";
+import type { Release, Runtime } from "./runtime.ts";
 
 /** The part of the Web Locks API used here: `deno check` does not know it. */
 interface Locks {
@@ -11,21 +11,30 @@ interface Locks {
 
 /** A browser tab: identities live in localStorage under their path. */
 export const browser: Runtime = {
-  kind: "browser",
   hostName: () => "browser",
   readText: (path) => Promise.resolve(localStorage.getItem(path)),
   writePrivateText(path, text) {
     localStorage.setItem(path, text);
     return Promise.resolve();
   },
+  list: (folder) =>
+    Promise.resolve(
+      Array.from({ length: localStorage.length }, (_, index) => localStorage.key(index) ?? "")
+        .filter((path) => path.startsWith(`${folder}/`)),
+    ),
+  remove(path) {
+    localStorage.removeItem(path);
+    return Promise.resolve();
+  },
   hold: (path) =>
     new Promise((resolve) => {
-      // The lock is kept until the tab goes: the promise given to the callback never settles.
-      const keep = new Promise<void>(() => {});
+      // The lock is kept until the promise given to the callback settles, or the tab goes.
+      const kept = Promise.withResolvers<void>();
+      const release: Release = () => Promise.resolve(kept.resolve());
       (navigator as unknown as { locks: Locks }).locks.request(path, { ifAvailable: true }, (lock) => {
-        resolve(lock !== null);
-        return lock === null ? undefined : keep;
-      }).catch(() => resolve(true));
+        resolve(lock === null ? null : release);
+        return lock === null ? undefined : kept.promise;
+      }).catch(() => resolve(release));
     }),
   sha256() {
     // Web Crypto hashes only what is there as a whole.

@@ -1,24 +1,29 @@
 import { IdentityError, type IdentityStore } from "../identity.ts";
 import { runtime } from "./current.ts";
+import type { Release } from "./runtime.ts";
 
 /**
- * Keeps the identity in a file that its owner alone can read. The file is held while this process lives: two
- * processes that are the same worker would run each other's jobs.
+ * Keeps the identity in a file that its owner alone can read. The file is held until it is released or this
+ * process ends: two processes that are the same worker would run each other's jobs.
  */
 export function fileIdentityStore(path: string): IdentityStore {
-  let held = false;
+  let release: Release | null = null;
   return {
     place: path,
     async load() {
-      if (!held && !await runtime.hold(`${path}.lock`)) {
+      release ??= await runtime.hold(`${path}.lock`);
+      if (release === null) {
         throw new IdentityError(
           `Cannot use the identity in ${path}: a worker that runs on this machine is using it`,
           "Stop that one, or give this worker another --name (or --identity file)",
         );
       }
-      held = true;
       return await runtime.readText(path);
     },
     save: (text) => runtime.writePrivateText(path, text),
+    async release() {
+      await release?.();
+      release = null;
+    },
   };
 }

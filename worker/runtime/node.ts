@@ -1,31 +1,45 @@
 import { createHash } from "node:crypto";
-import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { holdFile } from "./hold-file.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** Node, Deno and Bun: all three have the `node:` modules. */
 export const node: Runtime = {
-  kind: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
   hostName: () => hostname() || "worker",
   async readText(path) {
     try {
       return await readFile(path, "utf8");
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+      if (isMissing(error)) return null;
       throw error;
     }
   },
   async writePrivateText(path, text) {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const draft = `${path}.${process.pid}.new`;
-    await writeFile(draft, text, { mode: 0o600 });
+    const file = await open(draft, "w", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     // The mode above counts for a new file only, and is cut by the umask.
     await chmod(draft, 0o600);
     await rename(draft, path);
   },
+  async list(folder) {
+    try {
+      return (await readdir(folder)).map((name) => join(folder, name));
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  },
+  remove: (path) => rm(path, { force: true }),
   async hold(path) {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     return await holdFile(path);
@@ -39,3 +53,7 @@ export const node: Runtime = {
   },
   memoryMb: () => Math.round(process.memoryUsage.rss() / 1024 / 1024),
 };
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
