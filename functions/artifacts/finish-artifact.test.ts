@@ -4,14 +4,22 @@ import type { ArtifactStore } from "../../shared/artifact-store.ts";
 import type { Caller } from "../../shared/auth/caller.ts";
 import type { Artifact } from "../../shared/contracts/artifacts.ts";
 import type { ArtifactsDb } from "../../shared/db/artifacts.ts";
-import { ArtifactMismatchError, ConflictError } from "../../shared/errors.ts";
+import { ArtifactMismatchError, ConflictError, musterError } from "../../shared/errors.ts";
 import { finishArtifact } from "./finish-artifact.ts";
 
 const caller: Caller = { kind: "api_key", hash: "hash" };
 const chunk = new Uint8Array(64 * 1024).fill(7);
 
-/** An artifact of `declaredChunks` chunks of which `storedChunks` were uploaded, and what is done with it. */
-function setting(declaredChunks: number, storedChunks: number | null, byte = 7) {
+/**
+ * An artifact of `declaredChunks` chunks of which `storedChunks` were uploaded, and what is done with it. `meanwhile`
+ * is what another call makes of it while its bytes are read.
+ */
+function setting(
+  declaredChunks: number,
+  storedChunks: number | null,
+  byte = 7,
+  meanwhile: "ready" | "rejected" | null = null,
+) {
   const hash = createHash("sha256");
   for (let n = 0; n < declaredChunks; n++) hash.update(chunk);
   const artifact = {
@@ -23,10 +31,18 @@ function setting(declaredChunks: number, storedChunks: number | null, byte = 7) 
   } as Artifact;
   const done: string[] = [];
   let pulled = 0;
+  let looks = 0;
   const db = {
-    authorizeArtifactFinish: () => Promise.resolve(artifact),
+    authorizeArtifactFinish() {
+      const status = looks++ === 0 ? "pending" : meanwhile;
+      if (status === "rejected") return Promise.reject(musterError("conflict", "It was rejected"));
+      return Promise.resolve({ ...artifact, status });
+    },
     finishArtifact: () => Promise.resolve({ ...artifact, status: done.push("finish") && "ready" }),
-    rejectArtifact: () => Promise.resolve({ ...artifact, status: done.push("reject") && "rejected" }),
+    rejectArtifact() {
+      if (meanwhile !== null) return Promise.resolve(null);
+      return Promise.resolve({ ...artifact, status: done.push("reject") && "rejected" });
+    },
   } as unknown as ArtifactsDb;
   const store = {
     read: () =>
@@ -55,6 +71,15 @@ Deno.test("finishArtifact() rejects other bytes and removes them", async () => {
     await assert.rejects(run(), ArtifactMismatchError);
     assert.deepEqual(done, ["reject", "remove"]);
   }
+});
+
+Deno.test("finishArtifact() leaves the bytes alone when another call decided while it read, and answers what that did", async () => {
+  const ready = setting(10, 9, 7, "ready");
+  assert.equal((await ready.run()).status, "ready");
+  assert.deepEqual(ready.done, []);
+  const rejected = setting(10, 9, 7, "rejected");
+  await assert.rejects(rejected.run(), ConflictError);
+  assert.deepEqual(rejected.done, []);
 });
 
 Deno.test("finishArtifact() stops reading once there are too many bytes", async () => {

@@ -28,7 +28,9 @@ export async function finishArtifact(
     : null;
   if (mismatch === null) return await db.finishArtifact(artifact.id, sizeBytes, sha256);
   // Rejected first: should removing fail, unreferenced bytes remain, never an artifact that waits for them.
-  await db.rejectArtifact(artifact.id, mismatch);
+  const rejected = await db.rejectArtifact(artifact.id, mismatch);
+  // Another call was faster: the bytes are those of what it decided, so they stay, and its outcome is the answer.
+  if (rejected === null) return await db.authorizeArtifactFinish(caller, artifactId);
   await store.remove(artifact.path);
   throw musterError("artifact_mismatch", `Cannot finish artifact "${artifact.id}": ${mismatch}`);
 }

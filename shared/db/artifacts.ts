@@ -10,7 +10,8 @@ export interface ArtifactsDb {
   authorizeArtifactFinish(caller: Caller, artifactId: string): Promise<Artifact>;
   /** Records what was counted while reading the stored bytes. */
   finishArtifact(artifactId: string, sizeBytes: number, sha256: string): Promise<Artifact>;
-  rejectArtifact(artifactId: string, reason: string): Promise<Artifact>;
+  /** Marks a pending artifact as not what was declared; null when another call decided before. */
+  rejectArtifact(artifactId: string, reason: string): Promise<Artifact | null>;
   listArtifacts(caller: Caller, jobId: string): Promise<ArtifactList>;
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createTenant, createWorker, fileOf, refused, submit, succeeded, type TestTenant } from "../support/actors.ts";
+import { Connections, overlap, type Step } from "../support/connections.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("finish_artifact() makes an artifact ready when its bytes are the ones declared, and may be repeated", async () => {
@@ -54,6 +55,25 @@ Deno.test("finish_artifact() refuses an output whose attempt is over (I2)", asyn
 Deno.test("finish_artifact() says not_found for what is not there", async () => {
   await using db = await TestDatabase.create();
   for (const id of [crypto.randomUUID(), null]) await refused(finish(db, { id, ...fileOf("x") }), "MU003");
+});
+
+Deno.test("finish_artifact() and reject_artifact() at once: the first has its way, and the other is told", async () => {
+  await using db = await TestDatabase.create();
+  await using connections = new Connections(db, 2);
+  const tenant = await createTenant(db);
+  for (const first of ["ready", "rejected"]) {
+    const artifact = await create(db, tenant);
+    const { id: artifact_id, size_bytes, sha256 } = artifact;
+    const finishing: Step = (tx) => tx.call(service, "finish_artifact", { artifact_id, size_bytes, sha256 });
+    const rejecting: Step = (tx) => tx.call(service, "reject_artifact", { artifact_id, reason: "x" });
+    if (first === "ready") {
+      const [, rejected] = await overlap(db, connections, finishing, rejecting);
+      assert.equal(rejected, null);
+    } else {
+      await refused(overlap(db, connections, rejecting, finishing), "MU008");
+    }
+    assert.equal(await statusOf(db, artifact), first);
+  }
 });
 
 function create(db: TestDatabase, tenant: TestTenant): Promise<Answer> {
