@@ -59,6 +59,28 @@ Deno.test("SQL errors of ours keep message and hint; others tell nothing of the 
   }
 });
 
+Deno.test("what an SQL error keeps for the log holds no data of a refused value or row", () => {
+  const refused = [
+    { code: "22P02", message: 'invalid input syntax for type uuid: "hunter2"', details: null },
+    { code: "22P02", message: "invalid input syntax for type json", details: 'Token "hunter2" is invalid.' },
+    { code: "22003", message: 'value "a "hunter2"\nor so" is out of range for type integer' },
+    {
+      code: "23505",
+      message: 'duplicate key value violates unique constraint "u"',
+      details: "Key (k)=(hunter2) exists.",
+    },
+    { code: "23514", message: 'new row violates check constraint "c"', details: "Failing row contains (1, hunter2)." },
+  ];
+  for (const answer of refused) {
+    const error = errorFromSql(answer);
+    const kept = `${error.message} ${(error.cause as Error).stack}`;
+    assert.doesNotMatch(kept, /hunter2/);
+    assert.match(kept, new RegExp(`${answer.code}: ${answer.message.slice(0, 5)}`));
+  }
+  const other = errorFromSql({ code: "XX000", message: "cache lookup failed", details: "for relation 7" });
+  assert.match(other.message, /XX000: cache lookup failed for relation 7/);
+});
+
 Deno.test("a key that the gateway refuses is told from a database that cannot be reached", () => {
   assert.equal(errorFromSql({ message: "Invalid API key" }, 401).code, "unauthenticated");
   assert.equal(errorFromSql({ message: "fetch failed" }, 0).code, "unavailable");

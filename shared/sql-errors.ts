@@ -18,7 +18,7 @@ const codeBySqlState: ReadonlyMap<string, ErrorCode> = new Map(
  */
 export function errorFromSql(error: DataApiError, status = 0): MusterError {
   const state = error.code ?? "";
-  const cause = new Error(`${state || "no SQLSTATE"}: ${error.message ?? ""} ${error.details ?? ""}`.trim());
+  const cause = new Error(`${state || "no SQLSTATE"}: ${internalText(error)}`.trim());
   const ours = codeBySqlState.get(state);
   if (ours !== undefined) {
     return musterError(ours, error.message ?? errorList[ours].title, { advice: error.hint || undefined, cause });
@@ -39,4 +39,14 @@ export function errorFromSql(error: DataApiError, status = 0): MusterError {
     return musterError("unavailable", "The database cannot be reached or is busy", { cause });
   }
   return musterError("internal", cause.message, { cause });
+}
+
+/** What may stand in a log: of refused data (class 22) and broken constraints (class 23) nothing that was in the data. */
+function internalText({ code, message, details }: DataApiError): string {
+  const text = message ?? "";
+  // A message of class 22 quotes the value, from the first quotation mark to the last.
+  if (code?.startsWith("22")) return text.replace(/".*"/s, '"…"');
+  // The details of class 23 hold the row or the key; the message names the constraint.
+  if (code?.startsWith("23")) return text;
+  return `${text} ${details ?? ""}`;
 }
