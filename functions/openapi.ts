@@ -28,6 +28,7 @@ function openApiOfAll() {
     signer: {} as never,
     platform: { publicUrl: "", publishableKey: "" },
     authenticate: () => Promise.resolve(),
+    findCaller: () => Promise.reject(new Error("Nobody calls")),
     log: createLog(),
   };
   const apps = [createEnroll(deps), createJobs(deps), createArtifacts(deps), createWorkers(deps), createHealth(deps)];

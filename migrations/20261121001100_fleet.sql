@@ -250,17 +250,43 @@ create function muster.health() returns jsonb
 language sql stable security definer set search_path = ''
 as $$
   select jsonb_build_object(
-    'database', 'ok',
-    'last_tick_at', case when s.last_tick_at > '-infinity' then muster_private.iso(s.last_tick_at) end,
     'tick_age_seconds', case when s.last_tick_at > '-infinity'
       then round(extract(epoch from muster_private.now() - s.last_tick_at)::numeric, 3) end,
-    'online_workers', (select count(*) from muster.worker_devices w where w.status in ('online', 'draining')),
-    'queued_jobs', (select count(*) from muster.jobs j where j.status = 'queued'),
     'realtime', jsonb_build_object('partition_today', to_regclass(
       'realtime.messages_' || to_char(now() at time zone 'UTC', 'YYYY_MM_DD')) is not null))
   from muster_private.scheduler_state s
 $$;
-comment on function muster.health() is 'Whether the scheduler runs, and how much there is to do, over all tenants';
+comment on function muster.health() is 'Whether the scheduler runs and Realtime can store messages: what anybody may know, at the cost of one row';
+
+-- The secret key without a tenant asks about all of them: the whole range of ids, where one tenant is a range of one.
+-- A count stops at 10,000 and reads the head of an index, which its order by asks for, so that a long queue costs no more.
+create function muster.get_load(caller jsonb) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now constant timestamptz := muster_private.now();
+  v_most constant integer := 10000;
+  v_first uuid := '00000000-0000-0000-0000-000000000000';
+  v_last uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+begin
+  if get_load.caller ->> 'kind' is distinct from 'service' or get_load.caller ->> 'tenant_id' is not null then
+    v_first := (muster_private.resolve_caller(get_load.caller, 'operate')).tenant_id;
+    v_last := v_first;
+  end if;
+  return jsonb_build_object(
+    'online_workers', (
+      select count(*) from (
+        select from muster.worker_heartbeats h join muster.worker_devices w on w.id = h.worker_id
+        where h.deadline_at >= v_now and h.tenant_id between v_first and v_last and w.status in ('online', 'draining')
+        order by h.deadline_at limit v_most) o),
+    'queued_jobs', (
+      select count(*) from (
+        select from muster.jobs j where j.status = 'queued' and j.tenant_id between v_first and v_last
+        order by j.tenant_id, j.class_id, j.priority desc, j.position limit v_most) q));
+end
+$$;
+comment on function muster.get_load(jsonb) is
+  'Workers that beat and jobs that wait, each counted up to 10,000: of the caller''s tenant, or of all for the secret key without one';
 
 do $$
 declare
@@ -268,7 +294,8 @@ declare
 begin
   foreach v_function in array array[
     'enroll_worker(text, jsonb)', 'refresh_worker(uuid, text, text, timestamptz)', 'list_workers(jsonb, jsonb)',
-    'get_worker(jsonb, uuid)', 'drain_worker(jsonb, uuid)', 'resume_worker(jsonb, uuid)', 'revoke_worker(jsonb, uuid)', 'health()']
+    'get_worker(jsonb, uuid)', 'drain_worker(jsonb, uuid)', 'resume_worker(jsonb, uuid)', 'revoke_worker(jsonb, uuid)', 'health()',
+    'get_load(jsonb)']
   loop
     execute format('revoke execute on function muster.%s from public', v_function);
     execute format('grant execute on function muster.%s to service_role', v_function);

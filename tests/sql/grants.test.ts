@@ -20,6 +20,7 @@ const doors: Record<string, Role[]> = {
   "finish_artifact(uuid,bigint,text)": ["service_role"],
   "get_artifact(jsonb,uuid)": ["service_role", "muster_worker"],
   "get_job(jsonb,uuid)": ["service_role"],
+  "get_load(jsonb)": ["service_role"],
   "get_worker(jsonb,uuid)": ["service_role"],
   "goodbye(text)": ["muster_worker"],
   "health()": ["service_role"],

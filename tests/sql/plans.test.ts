@@ -54,6 +54,14 @@ Deno.test("what a call costs does not depend on how much others have queued, nor
         }
       });
 
+      await t.step(`${mode}: get_load() counts queued jobs by jobs_claimable_idx, and stops at 10,000`, async () => {
+        for (const caller of [tenant.caller, { kind: "service" }]) {
+          const scans = await session.scans(service, "get_load", { caller });
+          const jobs = scans.filter((scan) => scan.table === "jobs");
+          assert.deepEqual(jobs.map(({ index, rows }) => [index, rows]), [["jobs_claimable_idx", 10_000]]);
+        }
+      });
+
       for (const call of calls(tenant, worker, job)) {
         await t.step(`${mode}: ${call.title} looks at few rows of large tables`, async () => {
           const scans = await session.scans(call.actor, call.name, call.args);
