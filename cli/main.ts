@@ -1,6 +1,7 @@
 import { createAdminDb } from "../shared/db/admin.ts";
 import { createClients, createSqlCall } from "../shared/db/sql-call.ts";
 import { MusterError } from "../shared/errors.ts";
+import { printable, printableLine } from "../shared/printable.ts";
 import { type Command, helpText, parseCommand } from "./command.ts";
 import { readConnection } from "./connection.ts";
 import { run } from "./run.ts";
@@ -13,7 +14,7 @@ async function main(args: string[]): Promise<number> {
     command = parseCommand(args);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    console.error(`${error.message}\n\nSee npm run muster -- --help`);
+    console.error(`${printableLine(error.message)}\n\nSee npm run muster -- --help`);
     return 2;
   }
   if (command.kind === "help") {
@@ -24,15 +25,15 @@ async function main(args: string[]): Promise<number> {
     const connection = await readConnection(Deno.env.toObject(), (path) => Deno.readTextFile(path));
     const call = createSqlCall(createClients({ ...connection, publishableKey: connection.secretKey }));
     const { record, text } = await run(command, createAdminDb(call));
-    console.log(command.json ? JSON.stringify(record) : text);
+    console.log(command.json ? JSON.stringify(record) : printable(text));
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {
-      console.error(error.message);
+      console.error(printableLine(error.message));
       return 2;
     }
     if (!(error instanceof MusterError)) throw error;
-    console.error(`${error.message}\n${error.advice}`);
+    console.error(`${printableLine(error.message)}\n${printableLine(error.advice)}`);
     if (error.code === "unavailable") console.error("Is the project running, and is SUPABASE_URL right?");
     if (error.code === "unauthenticated" || error.code === "forbidden") {
       console.error("Is SUPABASE_SECRET_KEY the secret key of this project?");

@@ -1,4 +1,5 @@
 import type { AdminDb } from "../shared/db/admin.ts";
+import { printableLine } from "../shared/printable.ts";
 import type { Command } from "./command.ts";
 
 /** What a command answers: for machines, and for people. */
@@ -12,7 +13,7 @@ export async function run(command: Exclude<Command, { kind: "help" }>, db: Admin
   switch (command.kind) {
     case "tenant create": {
       const { id, name } = await db.createTenant(command.name);
-      return { record: { tenantId: id, name }, text: `Tenant ${name}: ${id}` };
+      return { record: { tenantId: id, name }, text: printableLine(`Tenant ${name}: ${id}`) };
     }
     case "api-key create": {
       const tenant = await db.createTenant(command.tenant);
@@ -20,9 +21,7 @@ export async function run(command: Exclude<Command, { kind: "help" }>, db: Admin
       const key = await db.createApiKey({ tenantId: tenant.id, executorName: executor, expiresAt });
       return {
         record: { ...key, tenantId: tenant.id, tenant: tenant.name, executor, expiresAt },
-        text: `API key of ${executor} in tenant ${tenant.name}, ${
-          untilText(expiresAt)
-        }. It is shown once:\n\n${key.apiKey}`,
+        text: shownOnce(`API key of ${executor} in tenant ${tenant.name}, ${untilText(expiresAt)}`, key.apiKey),
       };
     }
     case "enrollment-token create": {
@@ -33,11 +32,17 @@ export async function run(command: Exclude<Command, { kind: "help" }>, db: Admin
       const capabilities = wanted.capabilities === null ? "any capability" : wanted.capabilities.join(", ");
       return {
         record: { ...token, tenantId: tenant.id, tenant: tenant.name, ...wanted },
-        text: `Enrollment token for ${uses} with ${capabilities} in tenant ${tenant.name}, ` +
-          `${untilText(wanted.expiresAt)}. It is shown once:\n\n${token.enrollmentToken}`,
+        text: shownOnce(
+          `Enrollment token for ${uses} with ${capabilities} in tenant ${tenant.name}, ${untilText(wanted.expiresAt)}`,
+          token.enrollmentToken,
+        ),
       };
     }
   }
+}
+
+function shownOnce(sentence: string, secret: string): string {
+  return `${printableLine(sentence)}. It is shown once:\n\n${secret}`;
 }
 
 function untilText(expiresAt: string | null): string {
