@@ -1,10 +1,11 @@
+import { printableLine } from "../shared/printable.ts";
 import type { WorkerEvent } from "./log.ts";
 
 /** A line of text for people. */
 export function textLine({ level, message }: WorkerEvent, at: Date): string {
   const time = at.toISOString().slice(11, 23);
   const mark = level === "error" ? "ERROR " : level === "warn" ? "warn  " : "";
-  return `${time} ${mark}${message.replaceAll("\n", " ")}`;
+  return `${time} ${mark}${printableLine(message)}`;
 }
 
 /** A line of JSON for machines. */
