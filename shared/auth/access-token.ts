@@ -1,4 +1,4 @@
-import { importJWK, type JWK, type JWTPayload, jwtVerify, SignJWT } from "jose";
+import { importJWK, type JWK, type JWTPayload, SignJWT } from "jose";
 
 export const workerRole = "muster_worker";
 export const clientRole = "muster_client";
@@ -67,28 +67,9 @@ export function createTokenSigner(
   };
 }
 
-/** Verifies a token that `createTokenSigner` signed with the same key, and answers its claims. */
-export async function verifyAccessToken(
-  token: string,
-  key: SigningKey,
-  { now = Date.now }: { now?: () => number } = {},
-): Promise<JWTPayload> {
-  const { alg, cryptoKey } = await importKey(key, "verify");
-  const { payload } = await jwtVerify(token, cryptoKey, {
-    algorithms: [alg],
-    issuer,
-    audience: issuer,
-    currentDate: new Date(now()),
-  });
-  return payload;
-}
-
 async function importKey(
   key: SigningKey,
-  use: "sign" | "verify" = "sign",
 ): Promise<{ alg: string; kid: string | undefined; cryptoKey: CryptoKey | Uint8Array }> {
   if (key.kind === "secret") return { alg: "HS256", kid: undefined, cryptoKey: new TextEncoder().encode(key.secret) };
-  const { d: _private, key_ops: _operations, ...publicJwk } = key.jwk;
-  const cryptoKey = await importJWK(use === "sign" ? key.jwk : publicJwk as JWK, "ES256");
-  return { alg: "ES256", kid: key.jwk.kid, cryptoKey };
+  return { alg: "ES256", kid: key.jwk.kid, cryptoKey: await importJWK(key.jwk, "ES256") };
 }
