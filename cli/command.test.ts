@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { UsageError } from "../shared/usage-error.ts";
 import { parseCommand } from "./command.ts";
 import { readConnection } from "./connection.ts";
-import { UsageError } from "./usage-error.ts";
 
 const now = () => Date.UTC(2026, 0, 1);
 

@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
-import { Capability, Labels } from "../shared/contracts/common.ts";
+import { Capability } from "../shared/contracts/common.ts";
 import { limits } from "../shared/contracts/limits.ts";
-import { UsageError } from "./usage-error.ts";
+import { readLabels } from "../shared/read-labels.ts";
+import { UsageError } from "../shared/usage-error.ts";
 
 export const helpText = `muster: what an operator does with the project's secret key
 
@@ -157,17 +158,6 @@ function readCapability(value: string): string {
   const result = Capability.safeParse(value);
   if (result.success) return result.data;
   throw new UsageError(`Cannot allow capability "${value}": ${result.error.issues[0]?.message.toLowerCase()}`);
-}
-
-function readLabels(values: string[]): Record<string, string> {
-  const labels = Object.fromEntries(values.map((value) => {
-    const at = value.indexOf("=");
-    if (at < 1) throw new UsageError(`Cannot read label "${value}": it must be KEY=VALUE`);
-    return [value.slice(0, at), value.slice(at + 1)];
-  }));
-  const result = Labels.safeParse(labels);
-  if (result.success) return result.data;
-  throw new UsageError(`Cannot read the labels: ${result.error.issues[0]?.message.toLowerCase()}`);
 }
 
 function readMaxUses(value: string): number | null {

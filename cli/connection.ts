@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { UsageError } from "./usage-error.ts";
+import { UsageError } from "../shared/usage-error.ts";
 
 export interface Connection {
   readonly url: string;

@@ -2,10 +2,10 @@ import { createAdminDb } from "../shared/db/admin.ts";
 import { createClients, createSqlCall } from "../shared/db/sql-call.ts";
 import { MusterError } from "../shared/errors.ts";
 import { printable, printableLine } from "../shared/printable.ts";
+import { UsageError } from "../shared/usage-error.ts";
 import { type Command, helpText, parseCommand } from "./command.ts";
 import { readConnection } from "./connection.ts";
 import { run } from "./run.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** Runs one command; answers the exit code: 0 done, 1 refused by the server, 2 not understood. */
 async function main(args: string[]): Promise<number> {
@@ -14,7 +14,7 @@ async function main(args: string[]): Promise<number> {
     command = parseCommand(args);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    console.error(`${printableLine(error.message)}\n\nSee npm run muster -- --help`);
+    console.error(`${printableLine(error.message)}\n\n${error.advice ?? "See npm run muster -- --help"}`);
     return 2;
   }
   if (command.kind === "help") {

@@ -1,4 +1,5 @@
 import { isEnded, type Job, type WaitedJob } from "../../shared/contracts/jobs.ts";
+import { sleep } from "../../shared/sleep.ts";
 
 /** Most jobs that somebody waits for end at once, so the first look comes soon and the pauses grow. */
 const firstPauseMs = 15;
@@ -26,17 +27,4 @@ export async function untilEnded(
     if (ended || leftMs <= 0 || signal.aborted) return { ...job, ended };
     await pause(Math.min(pauseMs, leftMs), signal);
   }
-}
-
-/** Resolves after the time, or as soon as the signal aborts. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }
