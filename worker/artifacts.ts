@@ -14,9 +14,9 @@ import { exchange, networkReason } from "./http.ts";
 import { clampText } from "./json-value.ts";
 import { retryDelay } from "./retry-delay.ts";
 import { runtime } from "./runtime/current.ts";
-import { sleep } from "./sleep.ts";
 
 export type { Artifact } from "../shared/contracts/artifacts.ts";
+import { sleep } from "../shared/sleep.ts";
 
 /** What an artifact is made of. A stream is gathered first, as its size and hash are declared before the upload. */
 export type ArtifactBody = string | Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>;

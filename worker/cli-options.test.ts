@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { identityFileName, readOptions, UsageError } from "./cli-options.ts";
+import { UsageError } from "../shared/usage-error.ts";
+import { identityFileName, readOptions } from "./cli-options.ts";
 
 const none = () => undefined;
 const url = "https://x.supabase.co";
@@ -32,6 +33,7 @@ Deno.test("readOptions() refuses what it cannot use", () => {
       { url, slots: "257" },
       { url, "drain-seconds": "-1" },
       { url, label: ["=v"] },
+      { url, label: ["_=v"] },
       { url, "log-format": "xml" },
     ]
   ) assert.throws(() => readOptions(values, none), UsageError, JSON.stringify(values));

@@ -1,3 +1,6 @@
+import { readLabels } from "../shared/read-labels.ts";
+import { UsageError } from "../shared/usage-error.ts";
+
 /** What the worker script was told, from its arguments and the environment. */
 export interface CliOptions {
   readonly url: string;
@@ -13,17 +16,6 @@ export interface CliOptions {
   readonly realtime: boolean;
   readonly drainSeconds: number;
   readonly logFormat: "text" | "json";
-}
-
-/** The script was told something it cannot use. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-  readonly advice: string;
-
-  constructor(message: string, advice = "See npm run worker -- --help") {
-    super(message);
-    this.advice = advice;
-  }
 }
 
 export const help = `Runs jobs of a Muster project on this machine.
@@ -105,14 +97,4 @@ function readNumber(option: string, text: string, least: number, most: number): 
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= most) return value;
   throw new UsageError(`${option} is "${text}": it must be a whole number from ${least} to ${most}`);
-}
-
-function readLabels(pairs: readonly string[]): Record<string, string> {
-  const labels: Record<string, string> = {};
-  for (const pair of pairs) {
-    const at = pair.indexOf("=");
-    if (at < 1) throw new UsageError(`--label "${pair}" is not a pair`, "Write it as --label site=lab");
-    labels[pair.slice(0, at)] = pair.slice(at + 1);
-  }
-  return labels;
 }

@@ -2,7 +2,8 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { type CliOptions, help, identityFileName, readOptions, UsageError } from "./cli-options.ts";
+import { UsageError } from "../shared/usage-error.ts";
+import { type CliOptions, help, identityFileName, readOptions } from "./cli-options.ts";
 import { explainStart, type Explanation } from "./explain-start.ts";
 import { builtInHandlers } from "./handlers/built-in.ts";
 import { jsonLine, textLine } from "./log-line.ts";
@@ -118,7 +119,9 @@ function obeySignals(worker: Worker): () => number {
 }
 
 function explain(error: unknown, url: string): Explanation {
-  if (error instanceof UsageError) return { message: error.message, advice: error.advice };
+  if (error instanceof UsageError) {
+    return { message: error.message, advice: error.advice ?? "See npm run worker -- --help" };
+  }
   // What parseArgs says of an unknown option is a sentence already.
   if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {
     return { message: error.message, advice: "See npm run worker -- --help" };

@@ -13,7 +13,6 @@ import { errorFromAnswer } from "../shared/problem.ts";
 import { type Artifact, type ArtifactBody, Artifacts, type ReadableArtifact } from "./artifacts.ts";
 import { exchange } from "./http.ts";
 import { retryDelay } from "./retry-delay.ts";
-import { sleep } from "./sleep.ts";
 
 export type {
   Job,
@@ -24,6 +23,7 @@ export type {
   JobSummary,
   SubmitJob,
 } from "../shared/contracts/jobs.ts";
+import { sleep } from "../shared/sleep.ts";
 
 export interface MusterClientOptions {
   /** The project, such as `https://xyz.supabase.co`. */

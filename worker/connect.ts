@@ -1,10 +1,10 @@
 import type { EnrollAnswer } from "../shared/contracts/enroll.ts";
 import { MusterError, UnauthenticatedError } from "../shared/errors.ts";
+import { sleep } from "../shared/sleep.ts";
 import type { Identity } from "./identity.ts";
 import type { Log } from "./log.ts";
 import { retryDelay } from "./retry-delay.ts";
 import type { EnrollDetails, Session } from "./session.ts";
-import { sleep } from "./sleep.ts";
 
 export interface ConnectOptions {
   readonly identity: Identity;

@@ -1,9 +1,9 @@
 import { type RealtimeChannel, RealtimeClient } from "@supabase/supabase-js";
 import { channels } from "../shared/channels.ts";
 import type { Presence } from "../shared/contracts/messages.ts";
+import { sleep } from "../shared/sleep.ts";
 import type { Log } from "./log.ts";
 import { retryDelay } from "./retry-delay.ts";
-import { sleep } from "./sleep.ts";
 
 export interface LinkOptions {
   readonly url: string;

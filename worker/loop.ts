@@ -1,4 +1,5 @@
 import { type ErrorCode, MusterError } from "../shared/errors.ts";
+import { sleep } from "../shared/sleep.ts";
 import { attemptKey, type AttemptRef, type AttemptResult, type StoppedAttempt } from "./attempt.ts";
 import { Listening } from "./listening.ts";
 import type { Log } from "./log.ts";
@@ -6,7 +7,6 @@ import type { Results } from "./results.ts";
 import { retryDelay } from "./retry-delay.ts";
 import type { HelloAnswer, HelloRequest, WorkerRpc } from "./rpc.ts";
 import type { Runner } from "./runner.ts";
-import { sleep } from "./sleep.ts";
 
 export interface LoopOptions {
   readonly rpc: WorkerRpc;

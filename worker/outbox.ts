@@ -1,8 +1,8 @@
 import { limits } from "../shared/contracts/limits.ts";
 import { MusterError } from "../shared/errors.ts";
+import { sleep } from "../shared/sleep.ts";
 import { attemptKey, type AttemptRef, type JobEvent } from "./attempt.ts";
 import { retryDelay } from "./retry-delay.ts";
-import { sleep } from "./sleep.ts";
 
 export interface OutboxOptions {
   /** Stores the events; answers the attempts whose events no longer count. */

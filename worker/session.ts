@@ -1,12 +1,12 @@
 import { EnrollAnswer } from "../shared/contracts/enroll.ts";
 import { MusterError, UnauthenticatedError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
+import { sleep } from "../shared/sleep.ts";
 import { exchange } from "./http.ts";
 import type { Identity } from "./identity.ts";
 import type { Log } from "./log.ts";
 import { NotMusterError } from "./not-muster-error.ts";
 import { retryDelay } from "./retry-delay.ts";
-import { sleep } from "./sleep.ts";
 
 export interface SessionOptions {
   readonly url: string;

@@ -73,7 +73,7 @@ Deno.test("a clock that is off is explained, with how much", async () => {
 
 Deno.test("slots, labels and options that make no sense are explained", async () => {
   assert.match(await explanation({ slots: 0 }), /--slots is "0": it must be a whole number from 1 to 256\./);
-  assert.match(await explanation({ args: ["--label", "site"] }), /--label "site" is not a pair\./);
+  assert.match(await explanation({ args: ["--label", "site"] }), /Cannot read label "site": it must be KEY=VALUE\./);
   assert.match(await explanation({ args: ["--sloths", "3"] }), /--sloths/);
   const many = Array.from({ length: 101 }, (_, index) => `c/${index}`);
   assert.match(await explanation({ token: "mse_x", capabilities: many }), /101 capabilities: at most 100/);
