@@ -1,24 +1,16 @@
 import { createArtifactStore } from "../../shared/artifact-store.ts";
 import { createArtifactsDb } from "../../shared/db/artifacts.ts";
-import { createClients, createSqlCall } from "../../shared/db/sql-call.ts";
 import { authenticate } from "../../shared/http/authenticate.ts";
-import { createLog } from "../../shared/http/log.ts";
-import { supabaseUser } from "../../shared/http/supabase-user.ts";
-import { readPlatform } from "../../shared/platform.ts";
+import { functionDeps } from "../../shared/http/function-deps.ts";
 import { createApp } from "./app.ts";
 
-const platform = readPlatform(Deno.env.toObject());
-const clients = createClients(platform);
+const { platform, clients, call, allow, log } = functionDeps(Deno.env.toObject());
 
 const app = createApp({
-  db: createArtifactsDb(createSqlCall(clients)),
+  db: createArtifactsDb(call),
   store: createArtifactStore(clients.service, platform),
-  authenticate: authenticate({
-    secretKeys: platform.secretKeys,
-    getUserId: supabaseUser(clients.bearer),
-    allow: ["api_key", "service", "member", "worker"],
-  }),
-  log: createLog(),
+  authenticate: authenticate(allow("api_key", "service", "member", "worker")),
+  log,
 });
 
 Deno.serve((request) => app.fetch(request));

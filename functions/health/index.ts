@@ -1,24 +1,16 @@
 import { createArtifactStore } from "../../shared/artifact-store.ts";
 import { createHealthDb } from "../../shared/db/health.ts";
-import { createClients, createSqlCall } from "../../shared/db/sql-call.ts";
 import { findCaller } from "../../shared/http/authenticate.ts";
-import { createLog } from "../../shared/http/log.ts";
-import { supabaseUser } from "../../shared/http/supabase-user.ts";
-import { readPlatform } from "../../shared/platform.ts";
+import { functionDeps } from "../../shared/http/function-deps.ts";
 import { createApp } from "./app.ts";
 
-const platform = readPlatform(Deno.env.toObject());
-const clients = createClients(platform);
+const { platform, clients, call, allow, log } = functionDeps(Deno.env.toObject());
 
 const app = createApp({
-  db: createHealthDb(createSqlCall(clients)),
+  db: createHealthDb(call),
   store: createArtifactStore(clients.service, platform),
-  findCaller: findCaller({
-    secretKeys: platform.secretKeys,
-    getUserId: supabaseUser(clients.bearer),
-    allow: ["api_key", "service", "member"],
-  }),
-  log: createLog(),
+  findCaller: findCaller(allow("api_key", "service", "member")),
+  log,
 });
 
 Deno.serve((request) => app.fetch(request));

@@ -1,22 +1,14 @@
-import { createClients, createSqlCall } from "../../shared/db/sql-call.ts";
 import { createWorkersDb } from "../../shared/db/workers.ts";
 import { authenticate } from "../../shared/http/authenticate.ts";
-import { createLog } from "../../shared/http/log.ts";
-import { supabaseUser } from "../../shared/http/supabase-user.ts";
-import { readPlatform } from "../../shared/platform.ts";
+import { functionDeps } from "../../shared/http/function-deps.ts";
 import { createApp } from "./app.ts";
 
-const platform = readPlatform(Deno.env.toObject());
-const clients = createClients(platform);
+const { call, allow, log } = functionDeps(Deno.env.toObject());
 
 const app = createApp({
-  db: createWorkersDb(createSqlCall(clients)),
-  authenticate: authenticate({
-    secretKeys: platform.secretKeys,
-    getUserId: supabaseUser(clients.bearer),
-    allow: ["api_key", "service", "member"],
-  }),
-  log: createLog(),
+  db: createWorkersDb(call),
+  authenticate: authenticate(allow("api_key", "service", "member")),
+  log,
 });
 
 Deno.serve((request) => app.fetch(request));

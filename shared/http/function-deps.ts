@@ -1,0 +1,29 @@
+import type { Caller } from "../auth/caller.ts";
+import { type Clients, createClients, createSqlCall, type SqlCall } from "../db/sql-call.ts";
+import { type Environment, type Platform, readPlatform } from "../platform.ts";
+import type { AuthenticateOptions } from "./authenticate.ts";
+import { createLog, type Log } from "./log.ts";
+import { supabaseUser } from "./supabase-user.ts";
+
+/** What every function's entry point makes of its environment. */
+export interface FunctionDeps {
+  readonly platform: Platform;
+  readonly clients: Clients;
+  readonly call: SqlCall;
+  readonly log: Log;
+  /** What `authenticate` needs to let in callers of these kinds. */
+  readonly allow: (...kinds: Caller["kind"][]) => AuthenticateOptions;
+}
+
+export function functionDeps(environment: Environment): FunctionDeps {
+  const platform = readPlatform(environment);
+  const clients = createClients(platform);
+  const getUserId = supabaseUser(clients.bearer);
+  return {
+    platform,
+    clients,
+    call: createSqlCall(clients),
+    log: createLog(),
+    allow: (...kinds) => ({ secretKeys: platform.secretKeys, getUserId, allow: kinds }),
+  };
+}
