@@ -42,10 +42,10 @@ export class Dispatcher {
   }
 
   broadcast(key: string, message: Message, except?: Channel): void {
-    const { dropMessages, duplicateMessages, delayMs } = this.#options.faults;
-    if (dropMessages) return;
+    const { dropChance, duplicateChance, delayMs } = this.#options.faults;
+    if (Math.random() < dropChance) return;
     const deliver = (): void => this.#deliver(key, message, except);
-    for (let copies = duplicateMessages ? 2 : 1; copies > 0; copies--) {
+    for (let copies = Math.random() < duplicateChance ? 2 : 1; copies > 0; copies--) {
       if (delayMs > 0) setTimeout(deliver, delayMs);
       else deliver();
     }

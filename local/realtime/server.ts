@@ -38,7 +38,8 @@ export interface Realtime extends AsyncDisposable {
   fetch(request: Request, original?: Request): Promise<Response>;
   /** Off: all sockets are closed and new ones refused with 503, as in an outage. */
   setEnabled(enabled: boolean): void;
-  readonly faults: RealtimeFaults;
+  /** Changes the given faults; the others stay as they are. */
+  setFaults(faults: Partial<RealtimeFaults>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -120,7 +121,6 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   }
 
   return {
-    faults,
     async start() {
       await link.start();
       timers.push(setInterval(maintain, maintenanceEveryMs), setInterval(sweep, limits.noChannelSweepMs));
@@ -133,6 +133,10 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     setEnabled(value) {
       enabled = value;
       if (!enabled) closeSockets();
+    },
+    setFaults(changed) {
+      Object.assign(faults, changed);
+      return Promise.resolve();
     },
     stop,
     [Symbol.asyncDispose]: stop,

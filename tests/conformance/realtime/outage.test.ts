@@ -48,15 +48,14 @@ Deno.test("messages from the database flow again after the link was cut", { igno
 
 Deno.test("faults: broadcasts may be dropped or doubled", { ignore }, async () => {
   await using server = await startRealtime();
-  const { faults } = server.realtime;
   using socket = await RawSocket.open({ url: server.url, key: await signToken(), vsn: "2.0.0" });
   const topic = newTopic();
   const joinRef = await socket.join(topic, { broadcast: { self: true, ack: true } });
   const send = () => socket.request(`realtime:${topic}`, "broadcast", { event: "e", payload: {} }, joinRef);
-  faults.dropMessages = true;
+  await server.realtime.setFaults({ dropChance: 1 });
   await send();
   assert.equal((await socket.rest()).length, 0);
-  Object.assign(faults, { dropMessages: false, duplicateMessages: true });
+  await server.realtime.setFaults({ dropChance: 0, duplicateChance: 1 });
   await send();
   assert.equal((await socket.rest()).length, 2);
 });
