@@ -1,20 +1,27 @@
 import { join } from "node:path";
-import type { Child } from "./child.ts";
 import type { LocalKeys } from "./keys.ts";
 import type { Log } from "./log.ts";
-import { startSupervised } from "./supervise.ts";
+import { startSupervised, type Supervised } from "./supervise.ts";
 
-export type FunctionsOptions = { dir: string; url: string; dbUrl: string; keys: LocalKeys; log: Log };
+export type FunctionsSettings = { dir: string };
+
+export type FunctionsOptions = {
+  dir: string;
+  url: string;
+  dbUrl: string;
+  keys: LocalKeys;
+  log: Log;
+  onPort: (port: number | undefined) => void;
+};
 
 /** Starts one process that hosts every folder of `dir` with an index.ts, with the environment the platform gives. */
-export function startFunctions({ dir, url, dbUrl, keys, log }: FunctionsOptions): Promise<Child> {
+export function startFunctions({ dir, url, dbUrl, keys, log, onPort }: FunctionsOptions): Promise<Supervised> {
   return startSupervised({
     name: "functions",
     script: join(import.meta.dirname!, "functions", "main.ts"),
     // A function's request.signal then fires only when the caller went away.
     args: ["--unstable-no-legacy-abort"],
     env: {
-      MUSTER_FUNCTIONS: JSON.stringify({ dir, port: 0 }),
       SUPABASE_URL: url,
       SUPABASE_ANON_KEY: keys.anonKey,
       SUPABASE_SERVICE_ROLE_KEY: keys.serviceRoleKey,
@@ -23,6 +30,8 @@ export function startFunctions({ dir, url, dbUrl, keys, log }: FunctionsOptions)
       SUPABASE_DB_URL: dbUrl,
       MUSTER_JWT_SECRET: keys.jwtSecret,
     },
+    settings: (): FunctionsSettings => ({ dir }),
     log,
+    onPort,
   });
 }

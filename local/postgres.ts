@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { closeSync, openSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { endWithin } from "./child.ts";
 import type { Log } from "./log.ts";
+import { Pauses } from "./pauses.ts";
 import { freePort, isPortFree } from "./ports.ts";
 import { findPostgresHome, ownedFolder, type PostgresHome } from "./postgres-home.ts";
 
@@ -14,8 +16,13 @@ export type Postgres = {
   dbUrl: string;
   /** As the superuser `supabase_admin`. */
   adminDbUrl: string;
+  /** Stops the server and starts it again; resolves when connections are taken. */
+  restart(mode: RestartMode): Promise<void>;
   stop(): Promise<void>;
 };
+
+/** As pg_ctl names them: `fast` closes the connections and shuts down, `immediate` crashes and is recovered from. */
+export type RestartMode = "fast" | "immediate";
 
 export type PostgresOptions = {
   dataDir: string;
@@ -29,7 +36,8 @@ const superuser = "supabase_admin";
 const password = "postgres";
 const startWithinMs = 60_000;
 const stopWithinMs = 10_000;
-const retryAfterMs = 100;
+/** The server processes of a killed one take a moment to notice and let go of its memory. */
+const pausesBetweenStarts = { firstMs: 100, mostMs: 5_000, resetAfterMs: 10_000 };
 
 const settings = {
   listen_addresses: "127.0.0.1",
@@ -152,27 +160,35 @@ async function isReady(home: PostgresHome, { process, exited }: Running): Promis
 }
 
 function attach(home: PostgresHome, first: Running, port: number, start: () => Running, log: Log): Postgres {
-  let current = first;
-  let stopping = false;
-  let restarting: Promise<void> | undefined;
+  const stopping = new AbortController();
+  const pauses = new Pauses(pausesBetweenStarts);
   const watcher = watch(home);
+  let current = first;
+  let startedAt = performance.now();
+  // Resolves when the server of the moment takes connections, or the stop has begun.
+  let ready: Promise<void> = Promise.resolve();
   follow();
 
   function follow(): void {
     current.exited.then((reason) => {
-      if (stopping) return;
-      log("postgres", `ended with ${reason}; starting it again`);
-      restarting = restart();
+      if (!stopping.signal.aborted) ready = startAgain(reason);
     });
   }
 
-  async function restart(): Promise<void> {
-    while (!stopping) {
-      // The server processes of a killed one take a moment to notice and let go of its memory.
-      await wait(retryAfterMs);
+  async function startAgain(reason: string): Promise<void> {
+    for (let why = reason; !stopping.signal.aborted; why = "no connections taken") {
+      log("postgres", `ended with ${why}; starting it again`);
+      await wait(pauses.next(performance.now() - startedAt), stopping.signal);
+      if (stopping.signal.aborted) return;
+      startedAt = performance.now();
       current = start();
       if (await isReady(home, current)) return follow();
     }
+  }
+
+  async function signal(mode: RestartMode): Promise<void> {
+    if (Deno.build.os === "windows") await pgCtl(home, ["stop", "-D", home.data, "-m", mode, "-W"]);
+    else current.process.kill(mode === "fast" ? "SIGINT" : "SIGQUIT");
   }
 
   const url = (user: string) => `postgresql://${user}:${password}@127.0.0.1:${port}/postgres?sslmode=disable`;
@@ -183,11 +199,17 @@ function attach(home: PostgresHome, first: Running, port: number, start: () => R
     },
     dbUrl: url("postgres"),
     adminDbUrl: url(superuser),
+    async restart(mode) {
+      await ready;
+      const { exited } = current;
+      await signal(mode);
+      await exited;
+      await ready;
+    },
     async stop() {
-      stopping = true;
-      await restarting;
-      if (Deno.build.os === "windows") await pgCtl(home, ["stop", "-D", home.data, "-m", "fast", "-W"]);
-      else current.process.kill("SIGINT");
+      stopping.abort();
+      await ready;
+      await signal("fast");
       await endWithin(current.process, current.exited, stopWithinMs);
       watcher?.kill("SIGKILL");
     },
@@ -225,6 +247,7 @@ function exists(path: string): Promise<boolean> {
   return Deno.stat(path).then(() => true, () => false);
 }
 
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Ends early, without an error, when the signal fires. */
+async function wait(ms: number, signal?: AbortSignal): Promise<void> {
+  await delay(ms, undefined, signal && { signal }).catch(() => {});
 }

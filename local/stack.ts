@@ -2,14 +2,15 @@ import { join, resolve } from "node:path";
 import { parseProjectConfig } from "./config.ts";
 import { type CronRunner, startCron } from "./cron/runner.ts";
 import { startFunctions } from "./functions.ts";
-import { startGateway, type Upstreams } from "./gateway.ts";
+import { startGateway } from "./gateway.ts";
 import { type LocalKeys, localKeys } from "./keys.ts";
 import { startLite } from "./lite.ts";
 import { type DataLock, lockData } from "./lock.ts";
 import { type Log, toStderr } from "./log.ts";
 import { applyMigrations } from "./migrations.ts";
-import { removeCluster, startPostgres } from "./postgres.ts";
-import { createRealtime, type Realtime } from "./realtime/server.ts";
+import { removeCluster, type RestartMode, startPostgres } from "./postgres.ts";
+import { type RealtimeControl, startRealtime } from "./realtime.ts";
+import type { RealtimeLimits } from "./realtime/limits.ts";
 
 export type LocalStackOptions = {
   /** Where data is kept between starts; `.muster` in the repository by default. */
@@ -20,6 +21,8 @@ export type LocalStackOptions = {
   ephemeral?: boolean;
   /** The folder with `supabase/` and `functions/`; this repository by default. */
   project?: string;
+  /** Instead of the service's own limits: a test can reach them then. */
+  realtime?: { limits?: Partial<RealtimeLimits> };
   log?: Log;
   /** Stops the stack when it fires, also while it is still starting. */
   signal?: AbortSignal;
@@ -34,10 +37,13 @@ export type LocalStack = LocalKeys & AsyncDisposable & {
   dataDir: string;
   /** What each part of the start took, in milliseconds since its beginning. */
   timings: Record<string, number>;
-  /** The processes of the moment: a child that ended is started again under another id. */
-  readonly pids: Record<string, number>;
-  /** For tests: switches the service off and on, and makes faults. */
-  realtime: Realtime;
+  /** The processes of the moment: one that ended, however, is started again under another id. */
+  readonly pids: Record<"launcher" | "postgres" | "lite" | "functions" | "realtime" | "gateway", number>;
+  /** For tests, like the two below. */
+  realtime: RealtimeControl;
+  cron: Pick<CronRunner, "pause" | "resume">;
+  /** Resolves when connections are taken again; `immediate` is a crash with its recovery. */
+  restartPostgres(mode: RestartMode): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -71,10 +77,11 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
     });
 
     const keys = await localKeys();
-    const upstreams: Upstreams = {};
-    const gateway = startGateway(preferred.gateway, keys, upstreams);
+    const gateway = await startGateway({ port: preferred.gateway, keys, log });
     undo.push(() => gateway.stop());
     const { url } = gateway;
+    mark("gateway");
+    check();
 
     const database = await startPostgres({ dataDir, port: preferred.database, ephemeral, log });
     undo.push(() => database.stop());
@@ -84,33 +91,34 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
 
     const config = parseProjectConfig(await Deno.readTextFile(join(project, "supabase", "config.toml")));
     const storageDir = join(dataDir, "storage");
-    const liteSettings = { ...config, port: 0, adminDbUrl, jwtSecret: keys.jwtSecret, url, storageDir };
-    const lite = await startLite(liteSettings, log);
+    const lite = await startLite(
+      { ...config, adminDbUrl, jwtSecret: keys.jwtSecret, url, storageDir },
+      log,
+      (port) => gateway.setUpstream("lite", port),
+    );
     undo.push(() => lite.stop());
-    upstreams.lite = lite;
     mark("lite");
     check();
 
-    const children: Record<string, { pid: number }> = { launcher: { pid: Deno.pid }, postgres: database, lite };
-    let realtime: Realtime | undefined;
     // Functions and Realtime need the platform only, so they start while the migrations run.
-    await allOrThrow([
-      applyMigrations({ project, dataDir, dbUrl, log }).then(() => mark("migrations")),
-      (async () => {
-        const functions = await startFunctions({ dir: join(project, "functions"), url, dbUrl, keys, log });
+    const [functions, realtime] = await allOrThrow([
+      startFunctions({
+        ...{ dir: join(project, "functions"), url, dbUrl, keys, log },
+        onPort: (port) => gateway.setUpstream("functions", port),
+      }).then((functions) => {
         undo.push(() => functions.stop());
-        upstreams.functions = functions;
-        children.functions = functions;
         mark("functions");
-      })(),
-      (async () => {
-        const say = (line: object) => log("realtime", JSON.stringify(line));
-        realtime = createRealtime({ dbUrl: adminDbUrl, jwtSecret: keys.jwtSecret, log: say });
-        undo.push(() => realtime!.stop());
-        await realtime.start();
-        upstreams.realtime = realtime;
+        return functions;
+      }),
+      startRealtime({
+        ...{ dbUrl: adminDbUrl, jwtSecret: keys.jwtSecret, log, ...options.realtime },
+        onPort: (port) => gateway.setUpstream("realtime", port),
+      }).then((realtime) => {
+        undo.push(() => realtime.stop());
         mark("realtime");
-      })(),
+        return realtime;
+      }),
+      applyMigrations({ project, dataDir, dbUrl, log }).then(() => mark("migrations")),
     ]);
     check();
 
@@ -119,12 +127,18 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
     mark("cron");
     check();
 
+    await gateway.settled();
     signal?.addEventListener("abort", () => void stop(), { once: true });
     await lock.describe({ pid: Deno.pid, url, dbUrl, secretKey: keys.secretKey });
     return {
-      ...{ ...keys, url, dbUrl, adminDbUrl, dataDir, timings, realtime: realtime!, stop },
+      ...{ ...keys, url, dbUrl, adminDbUrl, dataDir, timings, cron, stop },
+      realtime: realtime.control,
+      restartPostgres: database.restart,
       get pids() {
-        return Object.fromEntries(Object.entries(children).map(([name, { pid }]) => [name, pid]));
+        return {
+          ...{ launcher: Deno.pid, postgres: database.pid, lite: lite.pid, functions: functions.pid },
+          ...{ realtime: realtime.pid, gateway: gateway.pid },
+        };
       },
       [Symbol.asyncDispose]: stop,
     };
@@ -156,6 +170,8 @@ async function unwind(undo: (() => Promise<void>)[], log: Log): Promise<void> {
 }
 
 // Unlike Promise.all it waits for all, so that nothing is still starting when the stop begins.
-async function allOrThrow(parts: Promise<unknown>[]): Promise<void> {
-  for (const result of await Promise.allSettled(parts)) if (result.status === "rejected") throw result.reason;
+async function allOrThrow<T extends unknown[]>(parts: [...{ [K in keyof T]: Promise<T[K]> }]): Promise<T> {
+  const results = await Promise.allSettled(parts);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as T;
 }

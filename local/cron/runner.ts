@@ -2,7 +2,13 @@ import postgres from "postgres";
 import type { Log } from "../log.ts";
 import { nextRun } from "./schedule.ts";
 
-export type CronRunner = { stop(): Promise<void> };
+export type CronRunner = {
+  /** Starts no job until `resume()`; what runs already ends. */
+  pause(): void;
+  /** A job that would have run meanwhile runs once, at once, where its schedule counts seconds. */
+  resume(): void;
+  stop(): Promise<void>;
+};
 
 type Job = { jobid: string; schedule: string; command: string; username: string; database: string; nodeport: number };
 type Planned = { job: Job; lastRun: Date; timer: ReturnType<typeof setTimeout> | undefined; running: boolean };
@@ -17,6 +23,7 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
   const planned = new Map<string, Planned>();
   const runs = new Set<Promise<void>>();
   let stopped = false;
+  let paused = false;
 
   await sql`
     update cron.job_run_details set status = 'failed', return_message = 'server restarted', end_time = now()
@@ -56,7 +63,7 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
 
   function arm(plan: Planned): void {
     clearTimeout(plan.timer);
-    if (stopped || plan.running || planned.get(plan.job.jobid) !== plan) return;
+    if (stopped || paused || plan.running || planned.get(plan.job.jobid) !== plan) return;
     const now = new Date();
     let due: Date | null;
     try {
@@ -125,6 +132,14 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
   }
 
   return {
+    pause() {
+      paused = true;
+      for (const { timer } of planned.values()) clearTimeout(timer);
+    },
+    resume() {
+      paused = false;
+      for (const plan of planned.values()) arm(plan);
+    },
     async stop() {
       stopped = true;
       for (const { timer } of planned.values()) clearTimeout(timer);

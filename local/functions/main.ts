@@ -2,17 +2,17 @@
 // loaded, so that what it would serve by itself becomes one path of this server.
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import process from "node:process";
-import { serveForParent } from "../parent.ts";
+import type { FunctionsSettings } from "../functions.ts";
+import { childSettings, serveForParent } from "../parent.ts";
 import { captureServe, type Handler } from "./capture-serve.ts";
 
-const settings: { dir: string; port: number } = JSON.parse(process.env.MUSTER_FUNCTIONS ?? "{}");
+const { dir } = childSettings<FunctionsSettings>();
 const handlers = new Map<string, Handler>();
 const serve = Deno.serve;
 
-for (const name of await functionNames(settings.dir)) {
+for (const name of await functionNames(dir)) {
   try {
-    const handler = await captureServe(() => import(pathToFileURL(join(settings.dir, name, "index.ts")).href));
+    const handler = await captureServe(() => import(pathToFileURL(join(dir, name, "index.ts")).href));
     if (handler) handlers.set(name, handler);
     else console.error(`function ${name}: it never called Deno.serve`);
   } catch (error) {
@@ -27,12 +27,12 @@ addEventListener("unhandledrejection", (event) => {
   console.error(`unhandled rejection in a function: ${event.reason?.stack ?? event.reason}`);
 });
 
-const server = serve({ hostname: "127.0.0.1", port: settings.port, onListen: () => {} }, (request, info) => {
+const server = serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request, info) => {
   const name = new URL(request.url).pathname.split("/")[1] ?? "";
   const handler = handlers.get(name);
   return handler ? handler(request, info) : failure(404, "NOT_FOUND", "Requested function was not found");
 });
-serveForParent(server.addr.port);
+serveForParent({ port: server.addr.port });
 
 async function functionNames(dir: string): Promise<string[]> {
   const names: string[] = [];

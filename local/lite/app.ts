@@ -8,7 +8,6 @@ import { createRpc } from "./rpc.ts";
 import { storageAnswer, storageRequest } from "./storage-wire.ts";
 
 export type LiteSettings = ProjectConfig & {
-  port: number;
   adminDbUrl: string;
   jwtSecret: string;
   /** The gateway's URL, for the links in mails. */

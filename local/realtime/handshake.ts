@@ -26,9 +26,11 @@ export async function openSocket(context: RealtimeContext, request: Request, ori
     });
   }
 
+  // Read before the upgrade, which closes the request.
+  const headers = extensionHeaders(request.headers);
   // Liveness is the heartbeat's business, not that of websocket pings.
   const { socket: webSocket, response } = Deno.upgradeWebSocket(original, { idleTimeout: 0 });
-  new Socket(context, { webSocket, serializer, token, headers: extensionHeaders(request.headers) });
+  new Socket(context, { webSocket, serializer, token, headers });
   return response;
 }
 

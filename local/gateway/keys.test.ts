@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
-import { swapKey } from "./gateway-keys.ts";
-import { localKeys } from "./keys.ts";
+import { swapKey } from "./keys.ts";
+import { localKeys } from "../keys.ts";
 
 const keys = await localKeys();
 
 function swap(given: Record<string, string>, query = "", need: "required" | "optional" = "required") {
   const url = new URL(`http://localhost/rest/v1/x${query}`);
-  const answer = swapKey(new Request(url, { headers: given }), url, keys, need);
-  return answer instanceof Response ? answer.status : { ...Object.fromEntries(answer), query: url.search };
+  const headers = new Headers(given);
+  const refusal = swapKey(headers, url, keys, need);
+  return refusal ? refusal.status : { ...Object.fromEntries(headers), query: url.search };
 }
 
 Deno.test("swapKey() puts the role's token for a key, also in an Authorization that is absent or the same key", () => {

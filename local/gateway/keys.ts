@@ -1,17 +1,18 @@
-import type { LocalKeys } from "./keys.ts";
+import type { LocalKeys } from "../keys.ts";
+
+export type Refusal = { status: number; message: string; hint?: string };
 
 /**
- * The request's headers with `sb_…` keys swapped for the JWT they stand for, which is what the services understand: in
- * `apikey` (header, or query of `url`, which is changed) and in `Authorization` when that is absent or the same key.
- * Answers with the refusal of the platform when a key is needed and missing, or not one of the project's.
+ * Swaps `sb_…` keys for the JWT they stand for, which is what the services understand: in `apikey` (header, or query of
+ * `url`) and in `Authorization` when that is absent or the same key. Changes both arguments, or answers with the refusal
+ * of the platform when a key is needed and missing, or not one of the project's.
  */
 export function swapKey(
-  request: Request,
+  headers: Headers,
   url: URL,
   keys: LocalKeys,
   need: "required" | "optional",
-): Headers | Response {
-  const headers = new Headers(request.headers);
+): Refusal | undefined {
   const given = headers.get("apikey") ?? url.searchParams.get("apikey");
   const bearer = /^Bearer\s+(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
 
@@ -31,7 +32,7 @@ export function swapKey(
     const standsFor = tokenOf(bearer, keys);
     if (standsFor) headers.set("authorization", `Bearer ${standsFor}`);
   }
-  return headers;
+  return undefined;
 }
 
 function tokenOf(key: string, keys: LocalKeys): string | undefined {
@@ -40,6 +41,6 @@ function tokenOf(key: string, keys: LocalKeys): string | undefined {
   return undefined;
 }
 
-function refusal(message: string, hint: string): Response {
-  return Response.json({ message, hint }, { status: 401 });
+function refusal(message: string, hint: string): Refusal {
+  return { status: 401, message, hint };
 }

@@ -1,0 +1,29 @@
+// The process that serves Realtime: started and controlled by `../realtime.ts`.
+import { childSettings, serveForParent } from "../parent.ts";
+import { createRealtime, type RealtimeFaults, type RealtimeLimits } from "./server.ts";
+
+export type RealtimeSettings = {
+  /** As a superuser. */
+  dbUrl: string;
+  jwtSecret: string;
+  limits: Partial<RealtimeLimits>;
+  enabled: boolean;
+  faults: Partial<RealtimeFaults>;
+};
+
+const settings = childSettings<RealtimeSettings>();
+const { dbUrl, jwtSecret, limits } = settings;
+const realtime = createRealtime({ dbUrl, jwtSecret, limits, log: (line) => console.error(JSON.stringify(line)) });
+await realtime.start();
+await control(settings);
+const server = Deno.serve(
+  { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+  (request) => realtime.fetch(request),
+);
+
+serveForParent<RealtimeSettings>({ port: server.addr.port, onSettings: control, stop: () => realtime.stop() });
+
+async function control({ enabled, faults }: RealtimeSettings): Promise<void> {
+  await realtime.setFaults(faults);
+  realtime.setEnabled(enabled);
+}
