@@ -25,16 +25,27 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
   let stopped = false;
   let paused = false;
 
-  await sql`
-    update cron.job_run_details set status = 'failed', return_message = 'server restarted', end_time = now()
-    where status in ('starting', 'running')`;
-  // Called at the first listen, at each change of cron.job, and after a broken connection was made again.
-  await sql.listen("muster_cron", lookAgain, lookAgain);
+  // No run outlives the launcher, or the server that it ran on.
+  await sql`${endRuns()} where status in ('starting', 'running')`;
+  await sql.listen("muster_cron", lookAgain, () => {
+    // At the first listen, and after a broken connection was made again.
+    endRunsOfLastServer().catch((error) => log("cron", `cannot end the runs cut off: ${error.message}`));
+    lookAgain();
+  });
 
   function lookAgain(): void {
     readJobs().catch((error) => {
       if (!stopped) log("cron", `cannot read the jobs: ${error.message}`);
     });
+  }
+
+  function endRuns() {
+    return sql`update cron.job_run_details
+      set status = 'failed', return_message = 'server restarted', end_time = clock_timestamp()`;
+  }
+
+  async function endRunsOfLastServer(): Promise<void> {
+    await sql`${endRuns()} where status in ('starting', 'running') and start_time < pg_postmaster_start_time()`;
   }
 
   async function readJobs(): Promise<void> {
