@@ -17,7 +17,8 @@ export function upgrade(request: http.IncomingMessage, client: Duplex, head: Buf
   const isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket";
   // Another protocol is not offered: the request is answered as if none had been asked for.
   if (!isWebSocket) route.headers.delete("upgrade");
-  route.headers.set("connection", isWebSocket ? "Upgrade" : "close");
+  // Refused, the connection must end: a second request on it would reach the part as it is.
+  route.headers.set("connection", isWebSocket ? "Upgrade, close" : "close");
 
   const part = net.connect({ host: "127.0.0.1", port: route.port, noDelay: true }, () => {
     const lines = [...route.headers].map(([name, value]) => `${name}: ${value}\r\n`);
