@@ -3,6 +3,8 @@ import { createPostgresConnection } from "@supabase/lite/postgres";
 import postgres from "postgres";
 import { applyPlatform } from "../platform.ts";
 import type { ProjectConfig } from "../config.ts";
+import { completeToken } from "./access-token.ts";
+import { createAuthAdmin } from "./auth-admin.ts";
 import { FileStorage } from "./files.ts";
 import { createRpc } from "./rpc.ts";
 import { storageAnswer, storageRequest } from "./storage-wire.ts";
@@ -71,11 +73,10 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
   await app.init();
   await createBuckets(settings);
   await internals.introspect({ useCache: true });
-  const rpc = createRpc({
-    dbUrl: settings.adminDbUrl.replace("//supabase_admin:", "//authenticator:"),
-    schemas: settings.schemas,
-    jwtSecret: settings.jwtSecret,
-  });
+  const { schemas, jwtSecret } = settings;
+  const dbUrlAs = (role: string) => settings.adminDbUrl.replace("//supabase_admin:", `//${role}:`);
+  const rpc = createRpc({ dbUrl: dbUrlAs("authenticator"), schemas, jwtSecret });
+  const authAdmin = createAuthAdmin({ dbUrl: dbUrlAs("supabase_auth_admin"), jwtSecret });
   const listener = await followSchema(settings.adminDbUrl, () => {
     rpc.forgetSchema();
     return internals.clearSchemaCache();
@@ -83,14 +84,16 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
 
   return {
     async fetch(request) {
+      if (new URL(request.url).pathname.startsWith("/auth/v1/admin/")) return await authAdmin.fetch(request);
       const called = await rpc.answer(request);
       if (called) return called;
       const answer = await app.fetch(await storageRequest(request));
-      return await storageAnswer(request, answer);
+      return await storageAnswer(request, await completeToken(request, answer, settings));
     },
     async stop() {
       await listener.end({ timeout: 1 });
       await rpc.stop();
+      await authAdmin.stop();
       await connection.close();
     },
   };
