@@ -7,6 +7,7 @@ import { completeToken } from "./access-token.ts";
 import { createAuthAdmin } from "./auth-admin.ts";
 import { FileStorage } from "./files.ts";
 import { createRpc } from "./rpc.ts";
+import { followSchema, type SchemaCache, withFreshSchema } from "./schema-cache.ts";
 import { storageAnswer, storageRequest } from "./storage-wire.ts";
 
 export type LiteSettings = ProjectConfig & {
@@ -20,14 +21,19 @@ export type LiteSettings = ProjectConfig & {
 export type Lite = { fetch(request: Request): Promise<Response>; stop(): Promise<void> };
 
 // What of lite's connection is driven from here; its types do not show it.
-type Internals = {
+type Internals = SchemaCache & {
   rlsState: "unknown" | "active";
-  clearSchemaCache(): Promise<void>;
   introspect(options: { useCache: boolean }): Promise<unknown>;
 };
 
-// PostgREST writes times as ISO 8601; lite passes on what Postgres sends as text.
-const isoTimes = {
+// PostgREST writes times as ISO 8601 and bytes as Postgres does.
+const types = {
+  bytea: {
+    to: 17,
+    from: [17],
+    serialize: (value: unknown) => value,
+    parse: (text: string) => text,
+  },
   timestamptz: {
     to: 1184,
     from: [1184],
@@ -48,7 +54,7 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
 
   const connection = createPostgresConnection({
     url: settings.adminDbUrl,
-    postgresOptions: { max: 10, types: isoTimes },
+    postgresOptions: { max: 10, types },
   });
   const internals = connection as unknown as Internals;
   keepGrants(internals);
@@ -77,17 +83,14 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
   const dbUrlAs = (role: string) => settings.adminDbUrl.replace("//supabase_admin:", `//${role}:`);
   const rpc = createRpc({ dbUrl: dbUrlAs("authenticator"), schemas, jwtSecret });
   const authAdmin = createAuthAdmin({ dbUrl: dbUrlAs("supabase_auth_admin"), jwtSecret });
-  const listener = await followSchema(settings.adminDbUrl, () => {
-    rpc.forgetSchema();
-    return internals.clearSchemaCache();
-  });
+  const listener = await followSchema(settings.adminDbUrl, internals, rpc.forgetSchema);
 
   return {
     async fetch(request) {
       if (new URL(request.url).pathname.startsWith("/auth/v1/admin/")) return await authAdmin.fetch(request);
       const called = await rpc.answer(request);
       if (called) return called;
-      const answer = await app.fetch(await storageRequest(request));
+      const answer = await withFreshSchema(await storageRequest(request), internals, (request) => app.fetch(request));
       return await storageAnswer(request, await completeToken(request, answer, settings));
     },
     async stop() {
@@ -113,11 +116,4 @@ async function createBuckets({ adminDbUrl, buckets }: LiteSettings): Promise<voi
       on conflict (id) do nothing`;
   }
   await db.end();
-}
-
-// PostgREST reads the schema again at `notify pgrst`; lite keeps its first reading for ever unless told.
-async function followSchema(adminDbUrl: string, reload: () => void): Promise<postgres.Sql> {
-  const db = postgres(adminDbUrl, { max: 1 });
-  await db.listen("pgrst", reload, reload);
-  return db;
 }

@@ -112,7 +112,7 @@ export async function updateUser(sql: postgres.Sql, id: string, change: UserChan
   const { password, email_confirm: isConfirmed = false } = change;
   if (password !== undefined) requireStrong(password);
   const hash = password === undefined ? undefined : await hashPassword(sql, password);
-  const userMetadata = merge(change.user_metadata ?? {}, isConfirmed ? { email_verified: true } : {});
+  const userMetadata = { ...change.user_metadata, ...(isConfirmed && { email_verified: true }) };
   try {
     await sql.begin(async (tx) => {
       await tx`select from auth.users where id = ${id} for update`;

@@ -1,10 +1,4 @@
--- Completes the tables of Auth and Storage, which `@supabase/lite` describes, and hands them to the roles that own them
--- on the platform.
-
--- Seeds and migrations of projects write these.
-alter table auth.users add column if not exists instance_id uuid;
-alter table auth.users add column if not exists is_super_admin boolean;
-alter table auth.identities alter column id set default gen_random_uuid();
+-- Hands the tables of Auth and Storage, which `@supabase/lite` describes, to the roles that own them on the platform.
 
 do $$
 declare
@@ -24,9 +18,6 @@ begin
   end loop;
 end
 $$;
-
--- The platform's Auth hashes passwords itself; here pgcrypto does.
-grant usage on schema extensions to supabase_auth_admin;
 
 grant usage on schema auth to anon, authenticated, service_role, postgres, dashboard_user;
 grant all on schema auth to supabase_auth_admin, dashboard_user;
