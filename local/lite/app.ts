@@ -7,7 +7,7 @@ import { completeToken } from "./access-token.ts";
 import { createAuthAdmin } from "./auth-admin.ts";
 import { FileStorage } from "./files.ts";
 import { createRpc } from "./rpc.ts";
-import { followSchema, type SchemaCache, withFreshSchema } from "./schema-cache.ts";
+import { followSchema, type SchemaCache, shareReadings, withFreshSchema } from "./schema-cache.ts";
 import { storageAnswer, storageRequest } from "./storage-wire.ts";
 
 export type LiteSettings = ProjectConfig & {
@@ -21,10 +21,7 @@ export type LiteSettings = ProjectConfig & {
 export type Lite = { fetch(request: Request): Promise<Response>; stop(): Promise<void> };
 
 // What of lite's connection is driven from here; its types do not show it.
-type Internals = SchemaCache & {
-  rlsState: "unknown" | "active";
-  introspect(options: { useCache: boolean }): Promise<unknown>;
-};
+type Internals = SchemaCache & { rlsState: "unknown" | "active" };
 
 // PostgREST writes times as ISO 8601 and bytes as Postgres does.
 const types = {
@@ -58,6 +55,7 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
   });
   const internals = connection as unknown as Internals;
   keepGrants(internals);
+  shareReadings(internals);
 
   const app = new App({
     connection,

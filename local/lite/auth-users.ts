@@ -180,7 +180,7 @@ function requireStrong(password: string): void {
 }
 
 function validEmail(text: string): string {
-  const email = z.email().safeParse(text.toLowerCase());
+  const email = z.email({ pattern: z.regexes.html5Email }).safeParse(text.toLowerCase());
   if (!email.success) throw invalid("Unable to validate email address: invalid format");
   return email.data;
 }

@@ -1,11 +1,45 @@
 import postgres from "postgres";
 
+type Schema = { tables: unknown[] };
 /** What lite remembers of the schema; its types do not show it. */
-export type SchemaCache = { clearSchemaCache(): Promise<void> };
+export type SchemaCache = {
+  introspect(options?: { useCache?: boolean }): Promise<Schema>;
+  clearSchemaCache(): Promise<void>;
+};
 
 const dataApi = /^\/rest\/v1\/(?!rpc\/)/;
 /** PostgREST's codes for a relationship, a column and a table that are not in its schema cache. */
 const unknownToCache = ["PGRST200", "PGRST204", "PGRST205"];
+
+/** Lets all who ask share one reading of the schema, until it is forgotten: lite reads it for each of them anew. */
+export function shareReadings(cache: SchemaCache): void {
+  const read = cache.introspect.bind(cache);
+  const clear = cache.clearSchemaCache.bind(cache);
+  let shared: Promise<Schema> | undefined;
+  cache.introspect = (options) => {
+    if (!options?.useCache) return read(options);
+    return shared ??= keep(read());
+  };
+  // A reading that failed is not kept; lite makes an empty schema of it.
+  function keep(reading: Promise<Schema>): Promise<Schema> {
+    const forget = () => {
+      if (shared === kept) shared = undefined;
+    };
+    const kept = reading.then((schema) => {
+      if (schema.tables.length === 0) forget();
+      return schema;
+    }, (error) => {
+      forget();
+      throw error;
+    });
+    return kept;
+  }
+  // A reading under way began before the change, so it is forgotten as well.
+  cache.clearSchemaCache = () => {
+    shared = undefined;
+    return clear();
+  };
+}
 
 /** PostgREST reads the schema again at `notify pgrst`; lite keeps its first reading for ever unless told. */
 export async function followSchema(
