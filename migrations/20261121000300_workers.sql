@@ -36,7 +36,9 @@ comment on table muster.worker_devices is
 comment on column muster.worker_devices.listening is 'The worker says its Realtime channel is joined';
 comment on column muster.worker_devices.deaf is 'It beats, but did not echo the nonce last sent on its channel: it is served by polling';
 
-create index worker_devices_available_idx on muster.worker_devices (tenant_id, id)
+-- In the order in which workers are given jobs: the least loaded first.
+create index worker_devices_available_idx on muster.worker_devices
+  (tenant_id, (held_count::real / slots), last_assigned_at nulls first, id)
   where status = 'online' and listening and not deaf and held_count < slots;
 create index worker_devices_of_token_idx on muster.worker_devices (tenant_id, enrollment_token_id);
 
@@ -45,6 +47,7 @@ create table muster.worker_heartbeats (
   tenant_id uuid not null,
   last_seen_at timestamptz not null,
   deadline_at timestamptz not null,
+  busy_interval interval not null,
   metrics jsonb not null default '{}',
   wake_nonce text,
   wake_sent_at timestamptz,
@@ -53,6 +56,7 @@ create table muster.worker_heartbeats (
 ) with (fillfactor = 50);
 comment on table muster.worker_heartbeats is
   'One narrow row a worker, written by each heartbeat; past deadline_at the worker counts as lost';
+comment on column muster.worker_heartbeats.busy_interval is 'What the worker was told last: how soon it beats once it has a job';
 create index worker_heartbeats_overdue_idx on muster.worker_heartbeats (deadline_at);
 
 create table muster_private.used_proofs (
@@ -66,9 +70,11 @@ create table muster_private.scheduler_state (
   id boolean primary key default true check (id),
   last_tick_at timestamptz not null default '-infinity',
   was_late boolean not null default false,
-  beating_count integer not null default 0
+  beating_count integer not null default 0,
+  busy_count integer not null default 0
 );
-comment on table muster_private.scheduler_state is 'When the last tick ran, whether that was late, and how many workers it found beating';
+comment on table muster_private.scheduler_state is
+  'When the last tick ran, whether that was late, how many workers it found beating, and how many of them with a job';
 insert into muster_private.scheduler_state default values;
 
 -- The lengths of time that scheduling goes by. One place, so that a test or an operator can read them together.
@@ -89,35 +95,80 @@ $$;
 comment on function muster_private.timing(text) is
   'The lengths of time scheduling goes by: heartbeats, acknowledging, polling, when a tick is late';
 
--- Beats an interval apart such that the fleet as a whole sends about 200 a second at most.
+-- Beats so far apart that all workers together send 160 a second at most, counted by the last tick. Who needs less than
+-- half of that leaves the rest to the others: few busy workers in a large idle fleet go on beating every 5 s.
 create function muster_private.heartbeat_interval(busy boolean) returns interval
 language plpgsql stable set search_path = ''
 as $$
+declare
+  v_rate constant double precision := 160;
+  v_busy_seconds constant double precision := extract(epoch from muster_private.timing('busy_heartbeat'));
+  v_idle_seconds constant double precision := extract(epoch from muster_private.timing('idle_heartbeat'));
+  v_busy_count double precision;
+  v_idle_count double precision;
 begin
-  return (
-    select greatest(
-      muster_private.timing(case when heartbeat_interval.busy then 'busy_heartbeat' else 'idle_heartbeat' end),
-      s.beating_count * interval '5 milliseconds')
-    from muster_private.scheduler_state s
-  );
+  select s.busy_count, s.beating_count - s.busy_count into v_busy_count, v_idle_count
+  from muster_private.scheduler_state s;
+  return make_interval(secs => case when heartbeat_interval.busy
+    then greatest(v_busy_seconds, v_busy_count / (v_rate - least(v_idle_count / v_idle_seconds, v_rate / 2)))
+    else greatest(v_idle_seconds, v_idle_count / (v_rate - least(v_busy_count / v_busy_seconds, v_rate / 2))) end);
 end
 $$;
 comment on function muster_private.heartbeat_interval(boolean) is
   'How long a worker may wait until its next heartbeat, 5 s busy and 30 s idle; grows with the fleet';
 
+-- Up to a fifth sooner: beats that came together, as after a restart, drift apart. With it 160 beats a second become 178.
+create function muster_private.spread_seconds(of interval) returns numeric
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return round((extract(epoch from spread_seconds.of) * (0.8 + 0.2 * random()))::numeric, 3);
+end
+$$;
+comment on function muster_private.spread_seconds(interval) is 'An interval in seconds, shortened at random by up to a fifth';
+
+-- Each wake is a message, and the beat that echoes it comes early: 20 a second for the whole fleet.
+create function muster_private.wake_interval() returns interval
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select greatest(muster_private.timing('wake_check'), s.beating_count * interval '50 milliseconds')
+    from muster_private.scheduler_state s
+  );
+end
+$$;
+comment on function muster_private.wake_interval() is 'How often a listening worker is sent a nonce, 60 s; grows with the fleet';
+
 create function muster_private.keep_lease(worker_id uuid, tenant_id uuid, busy boolean, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  v_busy_interval constant interval := muster_private.heartbeat_interval(true);
 begin
-  insert into muster.worker_heartbeats as h (worker_id, tenant_id, last_seen_at, deadline_at)
+  insert into muster.worker_heartbeats as h (worker_id, tenant_id, last_seen_at, deadline_at, busy_interval)
   values (keep_lease.worker_id, keep_lease.tenant_id, keep_lease.at,
-    keep_lease.at + 3 * muster_private.heartbeat_interval(keep_lease.busy))
+    keep_lease.at + 3 * case when keep_lease.busy then v_busy_interval else muster_private.heartbeat_interval(false) end,
+    v_busy_interval)
   on conflict on constraint worker_heartbeats_pkey do update
-  set last_seen_at = excluded.last_seen_at, deadline_at = excluded.deadline_at;
+  set last_seen_at = excluded.last_seen_at, deadline_at = excluded.deadline_at, busy_interval = excluded.busy_interval;
 end
 $$;
 comment on function muster_private.keep_lease(uuid, uuid, boolean, timestamptz) is
-  'Notes that a worker was heard; three intervals of silence lose it';
+  'Notes that a worker was heard and is told the present intervals; three of them of silence lose it';
+
+-- The answer tells no interval, so the worker goes by the one it was told last, whatever the fleet has done since.
+create function muster_private.keep_busy_lease(worker_id uuid, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  update muster.worker_heartbeats h
+  set last_seen_at = keep_busy_lease.at, deadline_at = keep_busy_lease.at + 3 * h.busy_interval
+  where h.worker_id = keep_busy_lease.worker_id;
+end
+$$;
+comment on function muster_private.keep_busy_lease(uuid, timestamptz) is
+  'Notes that a worker was given jobs: it beats within the busy interval it was told last';
 
 -- The worker whose token makes the call. The token names a device key: after a key change the old token is void.
 create function muster_private.current_worker() returns muster.worker_devices

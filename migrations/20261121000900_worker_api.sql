@@ -21,7 +21,7 @@ $$;
 comment on function muster_private.assignments_json(uuid[]) is 'Jobs as a worker receives them';
 
 create function muster_private.attempts_of(items jsonb) returns table (job_id uuid, attempt integer)
-language sql immutable set search_path = ''
+language sql immutable rows 10 set search_path = ''
 as $$
   select distinct r.job_id, r.attempt from jsonb_to_recordset(attempts_of.items) r (job_id uuid, attempt integer)
 $$;
@@ -243,20 +243,20 @@ $$;
 comment on function muster_private.tick_is_late(timestamptz) is
   'Whether nobody ticked for long: pg_cron may have stopped, and whoever calls next does it';
 
-create function muster_private.next_beat(busy boolean) returns interval
+create function muster_private.next_beat(usual interval) returns interval
 language plpgsql stable set search_path = ''
 as $$
 begin
   return (
-    select case when s.was_late then least(muster_private.heartbeat_interval(next_beat.busy),
-        greatest(muster_private.timing('tick_late'), muster_private.heartbeat_interval(true)))
-      else muster_private.heartbeat_interval(next_beat.busy) end
+    select case when s.was_late
+      then least(next_beat.usual, greatest(muster_private.timing('tick_late'), muster_private.heartbeat_interval(true)))
+      else next_beat.usual end
     from muster_private.scheduler_state s
   );
 end
 $$;
-comment on function muster_private.next_beat(boolean) is
-  'When a worker is to beat again: idle ones sooner while nobody else runs the tick';
+comment on function muster_private.next_beat(interval) is
+  'When a worker is to beat again: idle ones sooner than usual while nobody else runs the tick';
 
 create function muster.heartbeat(
   running jsonb, want integer default 0, events jsonb default '[]', metrics jsonb default null,
@@ -273,6 +273,8 @@ declare
   v_redelivered uuid[];
   v_jobs uuid[];
   v_busy boolean;
+  v_busy_interval constant interval := muster_private.heartbeat_interval(true);
+  v_interval interval;
   v_listened boolean;
 begin
   perform muster_private.check_attempts(heartbeat.running, 'running');
@@ -286,18 +288,20 @@ begin
       'commands', '[]'::jsonb, 'server_time', muster_private.iso(v_now));
   end if;
   v_busy := v_worker.held_count > 0;
-  perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_busy, v_now);
+  v_interval := case when v_busy then v_busy_interval else muster_private.heartbeat_interval(false) end;
+  -- One row a beat, written once: three of the intervals the worker is told now lose it.
+  update muster.worker_heartbeats h
+  set last_seen_at = v_now, deadline_at = v_now + 3 * v_interval, busy_interval = v_busy_interval,
+    metrics = coalesce(nullif(heartbeat.metrics, 'null'), h.metrics),
+    wake_heard_at = case when h.wake_nonce = heartbeat.wake_nonce then v_now else h.wake_heard_at end
+  where h.worker_id = v_worker.id
+  returning * into strict v_beat;
   if muster_private.tick_is_late(v_now) and (muster.tick() ->> 'ran')::boolean then
     return jsonb_build_object('resync', false, 'deaf', v_worker.deaf, 'next_seconds', 0,
       'poll_seconds', extract(epoch from muster_private.timing('poll')), 'stop', '[]'::jsonb, 'jobs', '[]'::jsonb,
       'commands', '[]'::jsonb, 'server_time', muster_private.iso(v_now));
   end if;
 
-  update muster.worker_heartbeats h
-  set metrics = coalesce(nullif(heartbeat.metrics, 'null'), h.metrics),
-    wake_heard_at = case when h.wake_nonce = heartbeat.wake_nonce then v_now else h.wake_heard_at end
-  where h.worker_id = v_worker.id and (heartbeat.metrics is not null or h.wake_nonce = heartbeat.wake_nonce);
-  select * into strict v_beat from muster.worker_heartbeats h where h.worker_id = v_worker.id;
   v_heard := v_beat.wake_heard_at >= v_beat.wake_sent_at;
   v_listened := v_worker.listening;
   update muster.worker_devices w
@@ -307,7 +311,7 @@ begin
       -- Silent since a whole check ago: deaf. An echo of the newest nonce: not deaf.
       case when not coalesce(heartbeat.listening, v_worker.listening) then false
         when v_heard then false
-        when v_beat.wake_sent_at < v_now - muster_private.timing('wake_check') then true
+        when v_beat.wake_sent_at < v_now - muster_private.wake_interval() then true
         else v_worker.deaf or not v_worker.listening end as deaf,
       case when heartbeat.draining or v_worker.drain_requested_at is not null then 'draining'
         else 'online' end::muster.worker_status as status
@@ -315,7 +319,7 @@ begin
   where w.id = v_worker.id and (w.listening, w.deaf, w.status) is distinct from (n.listening, n.deaf, n.status);
   v_worker := muster_private.lock_worker(v_worker.id);
   if v_worker.listening
-    and (not v_listened or coalesce(v_beat.wake_sent_at < v_now - muster_private.timing('wake_check'), true)) then
+    and (not v_listened or coalesce(v_beat.wake_sent_at < v_now - muster_private.wake_interval(), true)) then
     perform muster_private.send_wake(v_worker.id, v_now);
   end if;
 
@@ -346,14 +350,15 @@ begin
     perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
   end if;
   if not v_busy and cardinality(v_jobs) > 0 then
-    v_busy := true;
-    perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, true, v_now);
+    v_interval := v_busy_interval;
+    perform muster_private.keep_busy_lease(v_worker.id, v_now);
   end if;
 
   return jsonb_build_object(
     'resync', false,
     'deaf', v_worker.deaf,
-    'next_seconds', extract(epoch from muster_private.next_beat(v_busy)),
+    'next_seconds', muster_private.spread_seconds(muster_private.next_beat(v_interval)),
+    'busy_seconds', extract(epoch from v_busy_interval),
     'poll_seconds', extract(epoch from muster_private.timing('poll')),
     'stop', muster_private.stops_json(v_worker.id, heartbeat.running),
     'jobs', muster_private.assignments_json(v_jobs),
@@ -382,7 +387,7 @@ begin
   end if;
   v_jobs := muster_private.next_jobs(v_worker, claim_jobs.want, v_now);
   if cardinality(v_jobs) > 0 then
-    perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, true, v_now);
+    perform muster_private.keep_busy_lease(v_worker.id, v_now);
   end if;
   return jsonb_build_object('jobs', muster_private.assignments_json(v_jobs), 'again', false);
 end
@@ -464,7 +469,7 @@ begin
   v_worker := muster_private.lock_worker(v_worker.id);
   v_jobs := muster_private.next_jobs(v_worker, complete_jobs.want, v_now);
   if cardinality(v_jobs) > 0 then
-    perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, true, v_now);
+    perform muster_private.keep_busy_lease(v_worker.id, v_now);
   end if;
   if exists (
     select from unnest(v_endings) e join muster.jobs j on j.id = e.job_id

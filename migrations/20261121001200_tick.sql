@@ -173,7 +173,11 @@ begin
   delete from muster_private.used_proofs p where p.expires_at < v_now;
   update muster_private.scheduler_state s
   set last_tick_at = v_now, was_late = s.last_tick_at < v_now - muster_private.timing('tick_late'),
-    beating_count = (select count(*) from muster.worker_devices w where w.status in ('online', 'draining'));
+    beating_count = c.beating, busy_count = c.busy
+  from (
+    select count(*) as beating, count(*) filter (where w.held_count > 0) as busy from muster.worker_devices w
+    where w.status in ('online', 'draining')
+  ) c;
 
   -- Where this tick queued jobs or freed slots it looks under the tenant lock; elsewhere it only catches up.
   for v_tenant in

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { channels } from "../../shared/channels.ts";
-import { createTenant, createWorker, eachRefused, getJob, sentMessages, submit, tick } from "../support/actors.ts";
+import {
+  createTenant,
+  createWorker,
+  eachRefused,
+  getJob,
+  sentMessages,
+  submit,
+  succeeded,
+  tick,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("heartbeat() keeps the lease on all jobs of a worker for as long as it beats", async () => {
@@ -12,7 +21,7 @@ Deno.test("heartbeat() keeps the lease on all jobs of a worker for as long as it
   for (let n = 0; n < 10; n++) {
     await db.advance(5);
     const answer = await worker.heartbeat({ running });
-    assert.deepEqual([answer.resync, answer.stop, answer.jobs, answer.next_seconds], [false, [], [], 5]);
+    assert.deepEqual([answer.resync, answer.stop, answer.jobs], [false, [], []]);
     await tick(db);
   }
   for (const job of running) assert.equal((await getJob(db, tenant, job.job_id)).attempts, 1);
@@ -32,23 +41,112 @@ Deno.test("heartbeat() writes no row per job", async () => {
   assert.deepEqual([...await versions()], before);
 });
 
-Deno.test("heartbeat() answers 30 s to an idle worker and 5 s to a busy one", async () => {
+Deno.test("heartbeat() answers 30 s to an idle worker and 5 s to a busy one, up to a fifth less at random", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant);
-  assert.equal((await worker.heartbeat()).next_seconds, 30);
+  const told = async (args: Args = {}) => {
+    const seconds: number[] = [];
+    for (let n = 0; n < 10; n++) seconds.push((await worker.heartbeat(args)).next_seconds);
+    return { lowest: Math.min(...seconds), highest: Math.max(...seconds) };
+  };
+  const idle = await told();
+  assert.deepEqual([idle.lowest >= 24, idle.highest <= 30, idle.lowest < idle.highest], [true, true, true]);
   await submit(db, tenant, {});
   const { jobs, next_seconds } = await worker.heartbeat({ want: 1 });
-  assert.equal(next_seconds, 5);
-  assert.equal((await worker.heartbeat({ running: jobs })).next_seconds, 5);
+  assert.ok(next_seconds >= 4 && next_seconds <= 5);
+  const busy = await told({ running: jobs });
+  assert.deepEqual([busy.lowest >= 4, busy.highest <= 5, busy.lowest < busy.highest], [true, true, true]);
 });
 
-Deno.test("heartbeat() stretches the interval as the fleet grows", async () => {
+Deno.test("heartbeat() stretches the interval so that a fleet of any mix sends at most about 200 beats a second", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [idle, busy] = [await createWorker(db, tenant), await createWorker(db, tenant)];
+  await submit(db, tenant, {});
+  const running = await busy.claim();
+  for (
+    const [idleCount, busyCount, idleSeconds, busySeconds] of [
+      // Small fleets keep the defaults.
+      [100, 100, 30, 5],
+      [2400, 400, 30, 5],
+      // Each kind may use half of what there is, and more where the other leaves it.
+      [10_000, 0, 62.5, 5],
+      [9_600, 400, 120, 5],
+      [0, 10_000, 30, 62.5],
+      [1_200, 9_000, 30, 75],
+      [8_000, 8_000, 100, 100],
+    ] as const
+  ) {
+    await db.sql`update muster_private.scheduler_state
+      set beating_count = ${idleCount + busyCount}, busy_count = ${busyCount}`;
+    const [slow, fast] = [await idle.heartbeat(), await busy.heartbeat({ running })];
+    for (const [told, nominal] of [[slow.next_seconds, idleSeconds], [fast.next_seconds, busySeconds]] as const) {
+      assert.ok(told <= nominal && told >= 0.8 * nominal, `${told} s for ${idleCount} idle and ${busyCount} busy`);
+    }
+    assert.deepEqual([slow.busy_seconds, fast.busy_seconds], [busySeconds, busySeconds]);
+    const mean = idleCount / (0.9 * idleSeconds) + busyCount / (0.9 * busySeconds);
+    assert.ok(mean <= 180, `${mean} beats a second`);
+  }
+});
+
+Deno.test("heartbeat() loses no worker that beats as it was told, however the fleet grows or shrinks meanwhile", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant);
-  await db.sql`update muster_private.scheduler_state set beating_count = 100000`;
-  assert.ok((await worker.heartbeat()).next_seconds >= 500);
+  const becomes = (count: number) =>
+    db.sql`update muster_private.scheduler_state set beating_count = ${count}, busy_count = ${count / 2}`;
+  for (const kind of ["idle", "busy"]) {
+    if (kind === "busy") await submit(db, tenant, {});
+    const running = await worker.claim();
+    for (const [told, meanwhile] of [[10, 10], [10, 40_000], [40_000, 40_000], [40_000, 10], [10, 10]] as const) {
+      await becomes(told);
+      const { resync, next_seconds } = await worker.heartbeat({ running });
+      assert.equal(resync, false, `${kind}: told in a fleet of ${told}`);
+      await becomes(meanwhile);
+      // Two beats may be lost on their way.
+      await db.advance(2.99 * next_seconds);
+      assert.equal((await tick(db)).lost_workers, 0, `${kind}: ${told}, then ${meanwhile}`);
+    }
+  }
+});
+
+Deno.test("heartbeat() tells how soon to beat once there is a job, and a claim's lease goes by that", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  await db.sql`update muster_private.scheduler_state set beating_count = 16000, busy_count = 16000`;
+  assert.equal((await worker.heartbeat()).busy_seconds, 100);
+  await submit(db, tenant, {}, {});
+  await db.sql`update muster_private.scheduler_state set beating_count = 1, busy_count = 0`;
+  const [first] = await worker.claim();
+  await db.advance(299);
+  assert.equal((await tick(db)).lost_workers, 0);
+  await worker.complete([succeeded(first!)], 1);
+  await db.advance(299);
+  assert.equal((await tick(db)).lost_workers, 0);
+  await db.advance(2);
+  assert.equal((await tick(db)).lost_workers, 1);
+});
+
+Deno.test("heartbeat() wakes the workers of a large fleet 20 times a second at most, and calls none deaf for that", async () => {
+  await using db = await TestDatabase.create();
+  const worker = await createWorker(db, await createTenant(db), { listening: true });
+  const wakes = async () => (await sentMessages(db)).filter((message) => message.event === "wake").length;
+  const fleet = () => db.sql`update muster_private.scheduler_state set beating_count = 6000`;
+  const before = await wakes();
+  for (let seconds = 0; seconds < 280; seconds += 40) {
+    await db.advance(40);
+    await tick(db);
+    await fleet();
+    assert.equal((await worker.heartbeat({ listening: true })).deaf, false);
+  }
+  assert.equal(await wakes(), before);
+  await db.advance(40);
+  await tick(db);
+  await fleet();
+  await worker.heartbeat({ listening: true });
+  assert.equal(await wakes(), before + 1);
 });
 
 Deno.test("heartbeat() starts what was pushed and claims up to want", async () => {
