@@ -274,6 +274,8 @@ export class Loop {
       draining: this.#draining,
     });
     this.#beatWithin(Math.max(answer.nextSeconds * 1000, leastPauseMs), true);
+    // It grows and shrinks with the fleet.
+    if (answer.busySeconds !== null) this.#heartbeatMs = answer.busySeconds * 1000;
     if (answer.pollSeconds !== null) this.#pollMs = answer.pollSeconds * 1000;
     // A verdict passed before the nonce that was heard meanwhile says nothing.
     if (nonce === listening.nonce) {

@@ -64,6 +64,7 @@ const helloAnswer = z.object({
 
 const heartbeatAnswer = z.object({
   next_seconds: z.number(),
+  busy_seconds: z.number().nullish(),
   poll_seconds: z.number().nullish(),
   deaf: z.boolean().nullish(),
   resync: z.boolean().nullish(),
@@ -72,6 +73,7 @@ const heartbeatAnswer = z.object({
   commands: listOf(z.string()),
 }).transform((row) => ({
   nextSeconds: row.next_seconds,
+  busySeconds: row.busy_seconds ?? null,
   pollSeconds: row.poll_seconds ?? null,
   deaf: row.deaf ?? false,
   resync: row.resync ?? false,
