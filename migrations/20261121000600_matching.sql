@@ -95,10 +95,37 @@ end
 $$;
 comment on function muster_private.lock_going_idle(uuid) is 'Held by who makes slots free, from before the last look at the queue to the commit';
 
+-- Gives locked, queued jobs to locked workers that have the slots: job n of the one array to worker n of the other.
+create function muster_private.give_jobs(job_ids uuid[], worker_ids uuid[], status muster.job_status, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if coalesce(cardinality(give_jobs.job_ids), 0) = 0 then
+    return;
+  end if;
+  update muster.jobs j
+  set status = give_jobs.status, worker_id = g.worker_id, attempts = j.attempts + 1,
+    assigned_at = give_jobs.at, started_at = case when give_jobs.status = 'running' then give_jobs.at end,
+    progress = null, progress_note = null,
+    attempt_deadline_at = give_jobs.at + case when give_jobs.status = 'running'
+      then j.attempt_timeout else muster_private.timing('acknowledge') end,
+    updated_at = give_jobs.at
+  from unnest(give_jobs.job_ids, give_jobs.worker_ids) g (job_id, worker_id)
+  where j.id = g.job_id;
+  update muster.worker_devices w
+  set held_count = w.held_count + g.job_count, last_assigned_at = give_jobs.at
+  from (select i as worker_id, count(*) as job_count from unnest(give_jobs.worker_ids) i group by i) g
+  where w.id = g.worker_id;
+  perform muster_private.record_status(give_jobs.job_ids, give_jobs.at);
+end
+$$;
+comment on function muster_private.give_jobs(uuid[], uuid[], muster.job_status, timestamptz) is
+  'Starts an attempt of each job by its worker: ''assigned'' for a push, ''running'' where the answer hands them over';
+
 -- Takes up to `want` queued jobs for a worker whose row the caller has locked, best first, class by class: the head of
 -- each class is one index probe, so neither other classes' backlog nor history costs anything.
-create function muster_private.claim_for_worker(worker_id uuid, want integer, status muster.job_status, at timestamptz)
-returns uuid[]
+create function muster_private.claim_for_worker(worker_id uuid, want integer, at timestamptz) returns uuid[]
 language plpgsql set search_path = ''
 as $$
 declare
@@ -127,78 +154,151 @@ begin
     limit 1;
     exit when not found;
 
-    with heads as (
+    select coalesce(array_agg(head.id), '{}') into v_taken from (
       select j.id from muster.jobs j
       where j.tenant_id = v_worker.tenant_id and j.class_id = v_class_id and j.status = 'queued'
       order by j.priority desc, j.position
       limit v_left
       for no key update skip locked
-    ), taken as (
-      update muster.jobs j
-      set status = claim_for_worker.status, worker_id = v_worker.id, attempts = j.attempts + 1,
-        assigned_at = claim_for_worker.at,
-        started_at = case when claim_for_worker.status = 'running' then claim_for_worker.at end,
-        progress = null, progress_note = null,
-        attempt_deadline_at = claim_for_worker.at + case when claim_for_worker.status = 'running'
-          then j.attempt_timeout else muster_private.timing('acknowledge') end,
-        updated_at = claim_for_worker.at
-      from heads
-      where j.id = heads.id
-      returning j.id
-    )
-    select array_agg(t.id) into v_taken from taken t;
-
-    v_claimed := v_claimed || coalesce(v_taken, '{}');
-    v_left := v_left - coalesce(cardinality(v_taken), 0);
+    ) head;
+    v_claimed := v_claimed || v_taken;
+    v_left := v_left - cardinality(v_taken);
     exit when v_left = 0;
     v_spent := v_spent || v_class_id;
   end loop;
-  if cardinality(v_claimed) > 0 then
-    update muster.worker_devices w
-    set held_count = w.held_count + cardinality(v_claimed), last_assigned_at = claim_for_worker.at
-    where w.id = v_worker.id;
-    perform muster_private.record_status(v_claimed, claim_for_worker.at);
-  end if;
+  perform muster_private.give_jobs(
+    v_claimed, array_fill(v_worker.id, array[cardinality(v_claimed)]), 'running', claim_for_worker.at);
   return v_claimed;
 end
 $$;
-comment on function muster_private.claim_for_worker(uuid, integer, muster.job_status, timestamptz) is
-  'Gives up to want queued jobs that fit to a worker with free slots, whose row the caller has locked; status is '
-  '''assigned'' for a push, ''running'' where the answer hands them over';
+comment on function muster_private.claim_for_worker(uuid, integer, timestamptz) is
+  'Starts up to want queued jobs that fit on a worker with free slots, whose row the caller has locked';
 
--- Pushes queued jobs of the tenant to idle workers that listen, the least loaded first, and nudges each once.
--- Takes the tenant lock: call it after every other lock.
+-- Hops over the index from class to class, so a long queue costs no more than a short one.
+create function muster_private.queued_classes(only_tenant_id uuid default null)
+returns table (tenant_id uuid, class_id bigint)
+language plpgsql stable rows 20 set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with recursive hops as (
+    (
+      select j.tenant_id, j.class_id from muster.jobs j
+      where j.status = 'queued' and j.tenant_id >= coalesce(only_tenant_id, '00000000-0000-0000-0000-000000000000')
+      order by j.tenant_id, j.class_id limit 1
+    )
+    union all
+    select next.tenant_id, next.class_id from hops h
+    cross join lateral (
+      select j.tenant_id, j.class_id from muster.jobs j
+      where j.status = 'queued' and (j.tenant_id, j.class_id) > (h.tenant_id, h.class_id)
+      order by j.tenant_id, j.class_id limit 1
+    ) next
+    where only_tenant_id is null or h.tenant_id = only_tenant_id
+  )
+  select h.tenant_id, h.class_id from hops h where only_tenant_id is null or h.tenant_id = only_tenant_id;
+end
+$$;
+comment on function muster_private.queued_classes(uuid) is 'Classes that have a job in the queue, of one tenant or of all';
+
+-- Which workers get the next `want` jobs of a class, one entry a job, the least loaded first. Nothing is locked.
+create function muster_private.next_workers(tenant_id uuid, class_id bigint, want integer, passed uuid[]) returns uuid[]
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return array(
+    select w.id
+    from (
+      select w.id, w.held_count, w.slots, w.last_assigned_at from muster.worker_devices w
+      where w.tenant_id = next_workers.tenant_id
+        and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+        and w.id <> all (next_workers.passed)
+        and exists (
+          select from muster.worker_classes wc where wc.worker_id = w.id and wc.class_id = next_workers.class_id)
+      order by w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
+      limit next_workers.want
+    ) w
+    cross join lateral generate_series(w.held_count, least(w.slots, w.held_count + next_workers.want) - 1) as held
+    order by held::real / w.slots, w.last_assigned_at nulls first, w.id
+    limit next_workers.want);
+end
+$$;
+comment on function muster_private.next_workers(uuid, bigint, integer, uuid[]) is
+  'Listening workers with free slots that serve a class, as often as they should get a job';
+
+-- Pushes queued jobs of the tenant to idle workers that listen, the best job to the least loaded, and nudges each worker
+-- once. Takes the tenant lock: call it after every other lock. It goes in turns, a class a turn, the one with the best
+-- head first: where slots are scarce its jobs may overtake older ones of other classes, never ones of higher priority.
 create function muster_private.assign_jobs(tenant_id uuid, at timestamptz) returns integer
 language plpgsql set search_path = ''
 as $$
 declare
-  v_worker_id uuid;
+  v_turn constant integer := 50;
+  v_head record;
+  v_spent bigint[] := array[]::bigint[];
   v_passed uuid[] := array[]::uuid[];
-  v_taken uuid[];
+  v_want integer;
+  v_workers uuid[];
+  v_given uuid[];
+  v_jobs uuid[];
   v_assigned uuid[] := array[]::uuid[];
 begin
   perform muster_private.lock_queueing(assign_jobs.tenant_id);
   loop
-    select w.id into v_worker_id
-    from muster.worker_devices w
-    where w.tenant_id = assign_jobs.tenant_id
-      and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
-      and w.id <> all (v_passed)
-      and exists (
-        select from muster.worker_classes wc
-        where wc.worker_id = w.id and exists (
-          select from muster.jobs j
-          where j.tenant_id = w.tenant_id and j.class_id = wc.class_id and j.status = 'queued'))
-    order by w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
-    limit 1
-    for no key update of w skip locked;
+    select c.class_id, head.priority, head.position,
+      lead(head.priority) over best as next_priority
+    into v_head
+    from muster_private.queued_classes(assign_jobs.tenant_id) c
+    cross join lateral (
+      select j.priority, j.position from muster.jobs j
+      where j.tenant_id = c.tenant_id and j.class_id = c.class_id and j.status = 'queued'
+      order by j.priority desc, j.position limit 1
+    ) head
+    where c.class_id <> all (v_spent)
+    window best as (order by head.priority desc, head.position)
+    order by head.priority desc, head.position
+    limit 1;
     exit when not found;
-    v_taken := muster_private.claim_for_worker(v_worker_id, 1, 'assigned', assign_jobs.at);
-    if cardinality(v_taken) = 0 then
-      v_passed := v_passed || v_worker_id;
-    else
-      v_assigned := v_assigned || v_taken;
+
+    select count(*) into v_want from (
+      select from muster.jobs j
+      where j.tenant_id = assign_jobs.tenant_id and j.class_id = v_head.class_id and j.status = 'queued'
+      limit v_turn
+    ) queued;
+    v_workers := muster_private.next_workers(assign_jobs.tenant_id, v_head.class_id, v_want, v_passed);
+    with locked as (
+      select j.id, j.priority, j.position from muster.jobs j
+      where j.tenant_id = assign_jobs.tenant_id and j.class_id = v_head.class_id and j.status = 'queued'
+      order by j.priority desc, j.position
+      limit cardinality(v_workers)
+      for no key update skip locked
+    )
+    select coalesce(array_agg(best.id order by best.place), '{}') into v_jobs
+    from (select l.*, row_number() over (order by l.priority desc, l.position) as place from locked l) best
+    -- The head itself may be in other hands: then the first that is free is as good.
+    where best.place = 1 or v_head.next_priority is null or best.priority >= v_head.next_priority;
+    if cardinality(v_jobs) = 0 then
+      v_spent := v_spent || v_head.class_id;
+      continue;
     end if;
+    -- Only workers that get a job are locked: another submission would pass over one that stays idle.
+    v_workers := v_workers[:cardinality(v_jobs)];
+    with locked as (
+      select w.id, w.slots - w.held_count as free from muster.worker_devices w
+      where w.id = any (v_workers) and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+      for no key update skip locked
+    )
+    select coalesce(array_agg(entry.id order by entry.n), '{}') into v_given
+    from (
+      select o.id, o.n, row_number() over (partition by o.id order by o.n) as turn
+      from unnest(v_workers) with ordinality o (id, n)
+    ) entry
+    join locked l on l.id = entry.id and entry.turn <= l.free;
+    v_passed := v_passed || array(select i from unnest(v_workers) i except select i from unnest(v_given) i);
+    v_jobs := v_jobs[:cardinality(v_given)];
+    perform muster_private.give_jobs(v_jobs, v_given, 'assigned', assign_jobs.at);
+    v_assigned := v_assigned || v_jobs;
   end loop;
   perform muster_private.send_assignments(v_assigned);
   return cardinality(v_assigned);

@@ -84,12 +84,12 @@ begin
   if v_want < 1 or (next_jobs.worker).status <> 'online' then
     return v_ids;
   end if;
-  v_more := muster_private.claim_for_worker((next_jobs.worker).id, v_want, 'running', next_jobs.at);
+  v_more := muster_private.claim_for_worker((next_jobs.worker).id, v_want, next_jobs.at);
   v_ids := v_ids || v_more;
   v_want := v_want - cardinality(v_more);
   if v_want > 0 then
     perform muster_private.lock_going_idle((next_jobs.worker).tenant_id);
-    v_ids := v_ids || muster_private.claim_for_worker((next_jobs.worker).id, v_want, 'running', next_jobs.at);
+    v_ids := v_ids || muster_private.claim_for_worker((next_jobs.worker).id, v_want, next_jobs.at);
   end if;
   return v_ids;
 end
