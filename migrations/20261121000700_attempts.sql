@@ -145,15 +145,39 @@ $$;
 comment on function muster_private.keep_late_results(muster.worker_devices, jsonb, jsonb, timestamptz) is
   'Keeps refused results of attempts that the worker once held';
 
+create function muster_private.lose_jobs(worker_ids uuid[], becoming muster.worker_status, at timestamptz) returns integer
+language plpgsql set search_path = ''
+as $$
+declare
+  v_endings muster_private.attempt_ending[];
+begin
+  select array_agg(row (h.id, 'lost', null, jsonb_build_object('code', 'worker_lost', 'message',
+      format('Worker %s went %s while it held the job', h.name, lose_jobs.becoming)), false)::muster_private.attempt_ending)
+  into v_endings
+  from (
+    select j.id, w.name from muster.jobs j
+    join muster.worker_devices w on w.id = j.worker_id and w.tenant_id = j.tenant_id
+    where w.id = any (lose_jobs.worker_ids) and j.status in ('assigned', 'running')
+    order by j.id
+    for no key update of j
+  ) h;
+  if v_endings is null then
+    return 0;
+  end if;
+  perform muster_private.end_attempts(v_endings, false, lose_jobs.at);
+  return cardinality(v_endings);
+end
+$$;
+comment on function muster_private.lose_jobs(uuid[], muster.worker_status, timestamptz) is
+  'Ends the attempts of workers that are gone, whose rows the caller has locked; waits for no concurrency key';
+
 -- A worker that goes offline, by whatever hand, loses its jobs. It waits for no concurrency key and assigns nothing:
 -- several workers may go at once, and their caller does that after the last of them.
 create function muster_private.tg_worker_devices__requeue_jobs() returns trigger
 language plpgsql set search_path = ''
 as $$
 begin
-  perform muster_private.end_held_jobs(array[new.id], 'lost',
-    jsonb_build_object('code', 'worker_lost', 'message', format('Worker %s went %s while it held the job', new.name, new.status)),
-    false, muster_private.now());
+  perform muster_private.lose_jobs(array[new.id], new.status, muster_private.now());
   return null;
 end
 $$;

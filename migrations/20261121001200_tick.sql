@@ -1,27 +1,54 @@
 -- The periodic sweep. Idempotent, one at a time, and it waits for nobody's rows: what is locked now is left to the next
 -- tick. The tenant locks come last.
 
+-- As many a tick as hold some thousand jobs: a tick that takes long keeps workers waiting that look for their next job.
 create function muster_private.expire_leases(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
 as $$
+declare
+  v_most_workers constant integer := 1000;
+  v_most_jobs constant integer := 4000;
+  v_ids uuid[];
 begin
-  with lost as (
-    select w.id from muster.worker_devices w
+  select array_agg(l.id), count(*), array_agg(distinct l.tenant_id)
+  into v_ids, expire_leases.count, expire_leases.tenant_ids
+  from (
+    select w.id, w.tenant_id from muster.worker_devices w
     join muster.worker_heartbeats h on h.worker_id = w.id
     where w.status in ('online', 'draining') and h.deadline_at < expire_leases.at
+      and w.id in (
+        select c.id from (
+          select o.id, o.held_count, sum(o.held_count) over (order by b.deadline_at, o.id) as job_count
+          from muster.worker_heartbeats b
+          join muster.worker_devices o on o.id = b.worker_id
+          where b.deadline_at < expire_leases.at and o.status in ('online', 'draining')
+          order by b.deadline_at, o.id
+          limit v_most_workers
+        ) c
+        where c.job_count - c.held_count < v_most_jobs)
     order by w.id
-    limit 500
-    for no key update of w skip locked
-  ), gone as (
+    for no key update of w, h skip locked
+  ) l;
+  if v_ids is not null then
+    -- All at once, rather than worker by worker in the trigger, which finds nothing left to do.
+    perform muster_private.lose_jobs(v_ids, 'offline', expire_leases.at);
     update muster.worker_devices w
     set status = 'offline', listening = false, deaf = false, updated_at = expire_leases.at
-    from lost where w.id = lost.id
-    returning w.tenant_id
-  )
-  select count(*), array_agg(distinct g.tenant_id) into expire_leases.count, expire_leases.tenant_ids from gone g;
+    where w.id = any (v_ids);
+  end if;
+  -- Who is gone needs no deadline any more, and the next tick shall not find it again.
+  update muster.worker_heartbeats h set deadline_at = 'infinity'
+  from (
+    select b.worker_id from muster.worker_heartbeats b
+    join muster.worker_devices w on w.id = b.worker_id
+    where b.deadline_at < expire_leases.at and w.status in ('offline', 'revoked')
+    for no key update of b skip locked
+  ) gone
+  where h.worker_id = gone.worker_id;
 end
 $$;
-comment on function muster_private.expire_leases(timestamptz) is 'Turns workers offline that were silent past their deadline; a trigger requeues their jobs';
+comment on function muster_private.expire_leases(timestamptz) is
+  'Turns workers offline that were silent past their deadline, and requeues their jobs';
 
 create function muster_private.expire_attempts(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
@@ -136,6 +163,31 @@ end
 $$;
 comment on function muster_private.queue_due_jobs(timestamptz) is 'Queues scheduled jobs whose time has come';
 
+-- Hops over the index from key to key: keys are many, and most of them have nothing waiting.
+create function muster_private.blocked_keys() returns table (tenant_id uuid, concurrency_key text)
+language plpgsql stable set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with recursive hops as (
+    (
+      select j.tenant_id, j.concurrency_key from muster.jobs j
+      where j.status = 'blocked' order by j.tenant_id, j.concurrency_key limit 1
+    )
+    union all
+    select next.tenant_id, next.concurrency_key from hops h
+    cross join lateral (
+      select j.tenant_id, j.concurrency_key from muster.jobs j
+      where j.status = 'blocked' and (j.tenant_id, j.concurrency_key) > (h.tenant_id, h.concurrency_key)
+      order by j.tenant_id, j.concurrency_key limit 1
+    ) next
+  )
+  select h.tenant_id, h.concurrency_key from hops h;
+end
+$$;
+comment on function muster_private.blocked_keys() is 'Concurrency keys that jobs wait for';
+
 create function muster.tick() returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -146,7 +198,8 @@ declare
   v_due record;
   v_expired integer;
   v_assigned integer := 0;
-  v_changed uuid[];
+  v_freed uuid[];
+  v_queued uuid[];
   v_tenant record;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('muster.tick', 0)) then
@@ -157,17 +210,19 @@ begin
   select * into v_overdue from muster_private.expire_attempts(v_now);
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);
-  v_changed := coalesce(v_lost.tenant_ids, '{}') || v_overdue.tenant_ids || v_due.tenant_ids;
+  v_freed := coalesce(v_overdue.tenant_ids, '{}');
+  v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids;
   for v_tenant in
-    select c.tenant_id as id, array_agg(c.key) as keys
-    from muster.concurrency_keys c
-    where exists (
-      select from muster.jobs j
-      where j.tenant_id = c.tenant_id and j.concurrency_key = c.key and j.status = 'blocked')
-    group by c.tenant_id order by c.tenant_id
+    select b.tenant_id as id, array_agg(b.concurrency_key) as keys
+    from muster_private.blocked_keys() b
+    join muster.concurrency_keys c on c.tenant_id = b.tenant_id and c.key = b.concurrency_key
+    where c.max_running > (
+      select count(*) from muster.jobs j
+      where j.tenant_id = c.tenant_id and j.concurrency_key = c.key and j.status in ('queued', 'assigned', 'running'))
+    group by b.tenant_id order by b.tenant_id
   loop
     if muster_private.unblock_jobs(v_tenant.id, v_tenant.keys, false, v_now) > 0 then
-      v_changed := v_changed || v_tenant.id;
+      v_queued := v_queued || v_tenant.id;
     end if;
   end loop;
   delete from muster_private.used_proofs p where p.expires_at < v_now;
@@ -179,20 +234,21 @@ begin
     where w.status in ('online', 'draining')
   ) c;
 
-  -- Where this tick queued jobs or freed slots it looks under the tenant lock; elsewhere it only catches up.
+  -- Where this tick freed slots it takes the tenant lock alone; where it queued jobs assign_jobs() takes it shared, which
+  -- keeps no submission waiting; elsewhere it only catches up.
   for v_tenant in
-    select t.id, t.id = any (v_changed) as is_changed
+    select t.id, t.id = any (v_freed) as is_freed
     from muster.tenants t
-    where t.id = any (v_changed) or t.id in (
-      select w.tenant_id from muster.worker_devices w
-      where w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
-        and exists (
-          select from muster.worker_classes wc
-          join muster.jobs j on j.tenant_id = wc.tenant_id and j.class_id = wc.class_id and j.status = 'queued'
-          where wc.worker_id = w.id))
+    where t.id = any (v_freed) or t.id = any (v_queued) or t.id in (
+      select c.tenant_id from muster_private.queued_classes() c
+      where exists (
+        select from muster.worker_classes wc
+        join muster.worker_devices w on w.id = wc.worker_id
+        where wc.tenant_id = c.tenant_id and wc.class_id = c.class_id
+          and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots))
     order by t.id
   loop
-    if v_tenant.is_changed then
+    if v_tenant.is_freed then
       perform muster_private.lock_going_idle(v_tenant.id);
     end if;
     v_assigned := v_assigned + muster_private.assign_jobs(v_tenant.id, v_now);
