@@ -1,366 +1,554 @@
-import assert from "node:assert/strict";
-import fc from "fast-check";
-import { type Attempt, failed, succeeded, type TestTenant, type TestWorker } from "../support/actors.ts";
-import { type Answer, type Args, service, type TestDatabase } from "../support/database.ts";
-import { violations } from "../support/invariants.ts";
+/**
+ * What schema muster promises, on plain data: one function a call, without SQL, locks or ids. Times are seconds since
+ * the start of the sequence.
+ */
 
-export type Real = { db: TestDatabase; tenant: TestTenant; workers: TestWorker[] };
+export type JobStatus =
+  | "scheduled"
+  | "blocked"
+  | "queued"
+  | "assigned"
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "cancelled";
+export type Kind = "any" | "gpu";
+export type Lane = "one" | "two";
 
-/** What somebody who only saw the answers knows. */
-export type Model = {
-  readonly jobs: string[];
-  readonly byKey: Map<string, string>;
-  /** Jobs whose end was told, with all that may never change about it. */
-  readonly ended: Map<string, string>;
-  /** Newest attempt of each job that was handed over. */
-  readonly attempts: Map<string, number>;
-  /** What each worker believes it runs: answers that got lost are missing. */
-  readonly running: Map<string, number>[];
-  /** Attempts that a worker once ran, for reports that come too late. */
-  readonly stale: Attempt[];
+/** How many jobs of a concurrency key may be let in at once. */
+export const laneLimits: Readonly<Record<Lane, number>> = { one: 1, two: 2 };
+
+/** A job as it is handed in. */
+export type JobSpec = {
+  readonly name: string;
+  /** The order of handing in, over all submissions. */
+  readonly position: number;
+  readonly kind: Kind;
+  readonly lane: Lane | null;
+  readonly idempotencyKey: string | null;
+  readonly priority: number;
+  readonly maxAttempts: number;
+  readonly attemptSeconds: number;
+  /** After this time it fails, whatever it is at; null for never. */
+  readonly totalSeconds: number | null;
+  readonly delaySeconds: number;
 };
 
-type Row = {
-  id: string;
-  status: string;
-  worker_id: string | null;
+export type Job = JobSpec & {
+  status: JobStatus;
   attempts: number;
+  released: number;
+  worker: number | null;
   result: unknown;
-  error: unknown;
-  finished_at: Date | null;
+  error: string | null;
+  runAt: number;
+  /** The random wait of a retry lies between these: known once the database has told it. */
+  retryBetween: readonly [number, number] | null;
+  deadline: number | null;
+  startedAt: number | null;
+  expiresAt: number | null;
 };
 
-const terminal = ["succeeded", "failed", "cancelled"];
-const held = ["assigned", "running"];
-/** No calls go from one state to another but these, whatever the path between them. */
-const impossible: Readonly<Record<string, readonly string[]>> = {
-  queued: ["blocked"],
-  blocked: ["scheduled"],
-  running: ["assigned"],
+export type Worker = {
+  readonly slots: number;
+  readonly serves: readonly Kind[];
+  status: "online" | "draining" | "offline";
+  listening: boolean;
+  deaf: boolean;
+  drainRequested: boolean;
+  lastAssigned: number | null;
+  leaseUntil: number;
+  /** The nonce sent last; null is one that nobody knows yet. */
+  nonce: string | null;
+  wakeSent: number;
+  wakeHeard: number | null;
 };
 
-export function emptyModel(workers: number): Model {
-  return {
-    jobs: [],
-    byKey: new Map(),
-    ended: new Map(),
-    attempts: new Map(),
-    running: Array.from({ length: workers }, () => new Map()),
-    stale: [],
-  };
-}
+export type State = { now: number; lastTick: number; jobs: Job[]; workers: Worker[] };
 
-/** A command that checks, after itself, all that must hold whatever it was. */
-abstract class Command implements fc.AsyncCommand<Model, Real> {
-  protected abstract act(model: Model, real: Real, before: Map<string, Row>): Promise<void>;
-  abstract toString(): string;
+export type Attempt = { readonly job: string; readonly attempt: number };
+export type Report = Attempt & { readonly status: "succeeded" | "failed"; readonly retryable: boolean };
 
-  check(): boolean {
-    return true;
+export type Call =
+  | { readonly kind: "submit"; readonly jobs: readonly JobSpec[] }
+  | { readonly kind: "cancel"; readonly jobs: readonly string[] }
+  | { readonly kind: "claim"; readonly worker: number; readonly want: number }
+  | {
+    readonly kind: "heartbeat";
+    readonly worker: number;
+    readonly running: readonly Attempt[];
+    readonly want: number;
+    readonly nonce: string | null;
+    readonly listening: boolean | null;
+    readonly draining: boolean;
+  }
+  | { readonly kind: "complete"; readonly worker: number; readonly results: readonly Report[]; readonly want: number }
+  | { readonly kind: "events"; readonly worker: number; readonly attempts: readonly Attempt[] }
+  | {
+    readonly kind: "hello";
+    readonly worker: number;
+    readonly running: readonly Attempt[];
+    readonly listening: boolean;
+  }
+  | { readonly kind: "goodbye" | "drain" | "resume"; readonly worker: number }
+  | { readonly kind: "tick" };
+
+/** What a call answers, in the model's words; lists that have no order are sorted. */
+export type Answer = Readonly<Record<string, unknown>>;
+
+/** What a call under way keeps from the others: rows they skip, and what they still see as it was before. */
+export type Overlap = {
+  /** Rows that whoever skips locked rows leaves alone. */
+  readonly workers: ReadonlySet<number>;
+  readonly jobs: ReadonlySet<string>;
+  readonly lanes: ReadonlySet<Lane>;
+  /** Jobs that others are taking out of the queue: they still show which kind of job is next. */
+  readonly heads: readonly Job[];
+  /** When the last tick ran before the one that is under way; null when none is. */
+  readonly lastTick: number | null;
+  /** Whether pushes, which come last in a call, still find the rows locked. */
+  readonly atPush: boolean;
+  readonly atStart: boolean;
+};
+
+const busyBeat = 5;
+const idleBeat = 30;
+const acknowledge = 5;
+const wakeCheck = 60;
+const tickLate = 10;
+export const retryBase = 4;
+const retryCap = 300;
+
+export const held: readonly JobStatus[] = ["assigned", "running"];
+export const ended: readonly JobStatus[] = ["succeeded", "failed", "cancelled"];
+const waiting: readonly JobStatus[] = ["scheduled", "blocked", "queued"];
+const admitted: readonly JobStatus[] = ["queued", ...held];
+
+type Ending = "succeeded" | "failed" | "lost" | "timed_out" | "released" | "cancelled" | "expired";
+
+/** Carries out calls on a state, which it changes. */
+export class Model {
+  readonly #overlap: Overlap | undefined;
+
+  constructor(readonly state: State, overlap?: Overlap) {
+    this.#overlap = overlap;
   }
 
-  async run(model: Model, real: Real): Promise<void> {
-    const before = await rowsOf(real);
-    await this.act(model, real, before);
-    const after = await rowsOf(real);
-    assert.deepEqual([...after.keys()].sort(), [...model.jobs].sort(), "I1: the jobs are those handed in");
-    for (const row of after.values()) {
-      const old = before.get(row.id);
-      if (old) this.#checkStep(old, row);
-      const told = model.ended.get(row.id);
-      if (told !== undefined) assert.equal(endOf(row), told, "I2: an end that was told stands");
-      else if (terminal.includes(row.status)) model.ended.set(row.id, endOf(row));
-    }
-    assert.deepEqual(await violations(real.db.sql), []);
-  }
-
-  #checkStep(old: Row, row: Row): void {
-    const step = `job ${row.id} went from ${old.status} to ${row.status}`;
-    if (terminal.includes(old.status)) assert.equal(endOf(row), endOf(old), `I2: ${step}`);
-    assert.ok(row.attempts >= old.attempts, `I2: ${step}, and its attempts from ${old.attempts} to ${row.attempts}`);
-    if (row.attempts === old.attempts) {
-      assert.ok(!impossible[old.status]?.includes(row.status), step);
-      // Within an attempt a job has one worker at most.
-      if (held.includes(old.status) && held.includes(row.status)) assert.equal(row.worker_id, old.worker_id, step);
-      if (["scheduled", "blocked", "queued"].includes(old.status)) {
-        assert.ok(!held.includes(row.status), `${step} without a new attempt`);
+  call(call: Call): Answer {
+    switch (call.kind) {
+      case "submit":
+        return this.#submit(call.jobs);
+      case "cancel":
+        return this.#cancel(call.jobs);
+      case "claim": {
+        const jobs = this.#nextJobs(call.worker, call.want);
+        if (jobs.length > 0) this.#keepLease(call.worker, true);
+        return { jobs: handed(jobs) };
       }
+      case "heartbeat":
+        return this.#heartbeat(call);
+      case "complete":
+        return this.#complete(call.worker, call.results, call.want);
+      case "events": {
+        const stale = call.attempts.filter((attempt) => !this.#isOwn(call.worker, attempt));
+        return { accepted: call.attempts.length - stale.length, stale: sorted(stale) };
+      }
+      case "hello":
+        return this.#hello(call.worker, call.running, call.listening);
+      case "goodbye":
+        return this.#goodbye(call.worker);
+      case "drain": {
+        const worker = this.#worker(call.worker);
+        worker.drainRequested = true;
+        if (worker.status === "online") worker.status = "draining";
+        return { status: worker.status };
+      }
+      case "resume": {
+        const worker = this.#worker(call.worker);
+        worker.drainRequested = false;
+        if (worker.status === "draining") worker.status = "online";
+        this.#push();
+        return { status: worker.status };
+      }
+      case "tick":
+        return this.#tick();
     }
   }
-}
 
-class Submit extends Command {
-  constructor(readonly items: readonly { key: string | null; lane: string | null; maxAttempts: number }[]) {
-    super();
+  #submit(specs: readonly JobSpec[]): Answer {
+    const { now, jobs } = this.state;
+    const created = new Set<string>();
+    const names = specs.map((spec) => {
+      const known = spec.idempotencyKey === null
+        ? undefined
+        : jobs.find(({ idempotencyKey }) => idempotencyKey === spec.idempotencyKey);
+      if (known) return known.name;
+      created.add(spec.name);
+      jobs.push({
+        ...spec,
+        status: spec.delaySeconds > 0 ? "scheduled" : spec.lane === null ? "queued" : "blocked",
+        attempts: 0,
+        released: 0,
+        worker: null,
+        result: null,
+        error: null,
+        runAt: now + spec.delaySeconds,
+        retryBetween: null,
+        deadline: null,
+        startedAt: null,
+        expiresAt: spec.totalSeconds === null ? null : now + spec.totalSeconds,
+      });
+      return spec.name;
+    });
+    this.#unblock(jobs.filter(({ name }) => created.has(name)));
+    if (created.size > 0) this.#push();
+    return {
+      jobs: names.map((name, index) => ({
+        name,
+        created: name === specs[index]!.name,
+        status: this.#job(name).status,
+      })),
+    };
   }
 
-  protected async act(model: Model, { db, tenant }: Real): Promise<void> {
-    const jobs = this.items.map(({ key, lane, maxAttempts }) => ({
-      type: "test",
-      max_attempts: maxAttempts,
-      attempt_timeout_seconds: 20,
-      ...(key === null ? {} : { idempotency_key: key }),
-      ...(lane === null ? {} : { concurrency_key: lane, concurrency_limit: lane === "one" ? 1 : 2 }),
-    }));
-    const answer = await db.call(service, "submit_jobs", { caller: tenant.caller, jobs });
-    for (const [index, { job, created }] of answer.jobs.entries()) {
-      const key = this.items[index]!.key;
-      const known = key === null ? undefined : model.byKey.get(key);
-      assert.equal(
-        created,
-        known === undefined,
-        "I3: a job is created for each new key, and for each item without one",
+  #cancel(names: readonly string[]): Answer {
+    const jobs = names.map((name) => this.#job(name));
+    for (const job of jobs) {
+      if (waiting.includes(job.status)) this.#close(job, "cancelled", { error: "cancelled" });
+      else if (held.includes(job.status)) this.#end(job, "cancelled", { error: "cancelled" });
+    }
+    this.#unblock(jobs);
+    this.#push();
+    return { jobs: jobs.map(({ name, status }) => ({ name, status })) };
+  }
+
+  #heartbeat(call: Extract<Call, { kind: "heartbeat" }>): Answer {
+    const { now } = this.state;
+    const worker = this.#worker(call.worker);
+    const nothing = { deaf: worker.deaf, next: 0, stop: [], jobs: [], commands: [] };
+    if (worker.status === "offline") return { ...nothing, deaf: false, resync: true };
+    let isBusy = this.#heldBy(call.worker).length > 0;
+    this.#keepLease(call.worker, isBusy);
+    const lastTick = (this.#overlap?.atStart ? this.#overlap.lastTick : null) ?? this.state.lastTick;
+    if (lastTick < now - tickLate) {
+      this.#tick();
+      return { ...nothing, resync: false };
+    }
+    if (call.nonce !== null && call.nonce === worker.nonce) worker.wakeHeard = now;
+    const wasListening = worker.listening;
+    worker.listening = call.listening ?? worker.listening;
+    if (!worker.listening) worker.deaf = false;
+    else if (worker.wakeHeard !== null && worker.wakeHeard >= worker.wakeSent) worker.deaf = false;
+    else if (worker.wakeSent < now - wakeCheck) worker.deaf = true;
+    else worker.deaf ||= !wasListening;
+    worker.status = call.draining || worker.drainRequested ? "draining" : "online";
+    if (worker.listening && (!wasListening || worker.wakeSent < now - wakeCheck)) this.#wake(worker);
+
+    const unnamed = this.#unnamed(call.worker, call.running);
+    const forgotten = unnamed.filter((job) => job.startedAt! + 2 * acknowledge < now);
+    for (const job of forgotten) this.#end(job, "lost", { error: "job_forgotten" });
+    this.#unblock(forgotten);
+    const jobs = this.#nextJobs(call.worker, call.want);
+    jobs.push(...unnamed.filter((job) => !forgotten.includes(job)));
+    if (forgotten.length > 0) this.#push();
+    if (!isBusy && jobs.length > 0) {
+      isBusy = true;
+      this.#keepLease(call.worker, true);
+    }
+    return {
+      resync: false,
+      deaf: worker.deaf,
+      next: isBusy ? busyBeat : idleBeat,
+      stop: this.#stops(call.worker, call.running),
+      jobs: handed(jobs),
+      commands: worker.drainRequested ? ["drain"] : [],
+    };
+  }
+
+  #complete(index: number, results: readonly Report[], want: number): Answer {
+    const mine = results.filter((result) => this.#isOwn(index, result));
+    for (const { job: name, attempt, status, retryable } of mine) {
+      const job = this.#job(name);
+      if (status === "succeeded") this.#end(job, "succeeded", { result: attempt });
+      else this.#end(job, "failed", { error: failureCode(retryable), isFinal: !retryable });
+    }
+    this.#unblock(mine.map(({ job }) => this.#job(job)));
+    const outcomes = results.map((result) => {
+      const { status, worker, attempts } = this.#job(result.job);
+      if (mine.includes(result)) return ended.includes(status) ? "accepted" : "retrying";
+      // What was reported before, word for word, is accepted again: the first answer may have been lost.
+      const isRepeated = worker === index && attempts === result.attempt && status === result.status &&
+        (status === "succeeded" || this.#job(result.job).error === failureCode(result.retryable));
+      return isRepeated ? "accepted" : "stale";
+    });
+    const jobs = this.#nextJobs(index, want);
+    if (jobs.length > 0) this.#keepLease(index, true);
+    if (mine.some(({ job }) => this.#job(job).status === "queued" || this.#job(job).lane !== null)) this.#push();
+    return { outcomes, jobs: handed(jobs) };
+  }
+
+  #hello(index: number, running: readonly Attempt[], listening: boolean): Answer {
+    const worker = this.#worker(index);
+    const forgotten = this.#unnamed(index, running);
+    for (const job of forgotten) this.#end(job, "lost", { error: "worker_restarted" });
+    this.#unblock(forgotten);
+    worker.status = worker.drainRequested ? "draining" : "online";
+    worker.listening = worker.deaf = listening;
+    this.#keepLease(index, this.#heldBy(index).length > 0);
+    this.#wake(worker);
+    if (forgotten.length > 0) this.#push();
+    const stop = this.#stops(index, running);
+    return { status: worker.status, stop, jobs: handed(this.#handOver(index)) };
+  }
+
+  #goodbye(index: number): Answer {
+    const worker = this.#worker(index);
+    const jobs = this.#heldBy(index);
+    for (const job of jobs) this.#end(job, "released", { error: "released" });
+    this.#unblock(jobs);
+    if (worker.status !== "offline") this.#goOffline(worker);
+    if (jobs.length > 0) this.#push();
+    return { released: jobs.length };
+  }
+
+  #tick(): Answer {
+    const { now, jobs, workers } = this.state;
+    const skipped = this.#overlap?.atStart ? this.#overlap : undefined;
+    if (typeof skipped?.lastTick === "number") return { ran: false };
+
+    const lost = [...workers.keys()].filter((index) => {
+      const { status, leaseUntil } = workers[index]!;
+      return status !== "offline" && leaseUntil < now && !skipped?.workers.has(index);
+    });
+    for (const index of lost) this.#goOffline(workers[index]!);
+    for (const index of lost) {
+      const left = this.#heldBy(index);
+      for (const job of left) this.#end(job, "lost", { error: "worker_lost" });
+      this.#unblock(left, skipped);
+    }
+
+    const overdue = jobs.filter((job) =>
+      held.includes(job.status) && (job.deadline! < now || isExpired(job, now)) && !skipped?.workers.has(job.worker!) &&
+      !skipped?.jobs.has(job.name)
+    );
+    for (const job of overdue) {
+      const isUnheard = job.status === "assigned" && !isExpired(job, now);
+      if (!isUnheard) continue;
+      const worker = this.#worker(job.worker!);
+      worker.deaf ||= worker.listening;
+      this.#wake(worker);
+    }
+    for (const job of overdue) {
+      if (isExpired(job, now)) this.#end(job, "expired", { error: "expired" });
+      else if (job.status === "assigned") this.#end(job, "released", {});
+      else this.#end(job, "timed_out", { error: "attempt_timeout" });
+    }
+    this.#unblock(overdue, skipped);
+
+    const late = jobs.filter((job) =>
+      waiting.includes(job.status) && isExpired(job, now) && !skipped?.jobs.has(job.name)
+    );
+    for (const job of late) this.#close(job, "failed", { error: "expired" });
+    const due = jobs.filter((job) => job.status === "scheduled" && job.runAt <= now && !skipped?.jobs.has(job.name));
+    for (const job of due) job.status = job.lane === null ? "queued" : "blocked";
+    this.#unblock(jobs.filter(({ status }) => status === "blocked"), skipped);
+    this.state.lastTick = now;
+    return {
+      ran: true,
+      lost_workers: lost.length,
+      overdue_attempts: overdue.length,
+      expired_jobs: late.length,
+      due_jobs: due.length,
+      assigned_jobs: this.#push(),
+    };
+  }
+
+  /** Ends an attempt: for good, or the job goes back. */
+  #end(job: Job, ending: Ending, { result = null, error = null, isFinal = false }: EndingDetails): void {
+    const { now } = this.state;
+    const spent = job.attempts - job.released;
+    if (ending === "released") job.released += 1;
+    const isOver = ending === "expired" || isFinal || (job.expiresAt !== null && job.expiresAt <= now) ||
+      (ending !== "released" && spent >= job.maxAttempts);
+    if (ending === "succeeded" || ending === "cancelled") return this.#close(job, ending, { result, error });
+    if (isOver) return this.#close(job, "failed", { error: error ?? "expired" });
+    const failures = ending === "released" ? 0 : ending === "lost" ? spent - 1 : spent;
+    const longest = failures < 1 ? 0 : Math.min(retryCap, retryBase * 2 ** (failures - 1));
+    job.status = longest > 0 ? "scheduled" : job.lane === null ? "queued" : "blocked";
+    job.retryBetween = longest > 0 ? [now + longest / 2, now + longest] : null;
+    job.runAt = now + longest;
+    job.worker = job.deadline = null;
+    job.error = error;
+  }
+
+  #close(
+    job: Job,
+    status: "succeeded" | "failed" | "cancelled",
+    { result = null, error = null }: EndingDetails,
+  ): void {
+    Object.assign(job, { status, result, error, deadline: null });
+  }
+
+  /** Lets blocked jobs of the keys of these jobs in, as far as the limits allow. */
+  #unblock(jobs: readonly Job[], skipped?: Overlap): void {
+    for (const lane of ["one", "two"] as const) {
+      if (!jobs.some((job) => job.lane === lane) || skipped?.lanes.has(lane)) continue;
+      const ofLane = this.state.jobs.filter((job) => job.lane === lane);
+      const free = laneLimits[lane] - ofLane.filter(({ status }) => admitted.includes(status)).length;
+      const next = ofLane.filter(({ status, name }) => status === "blocked" && !skipped?.jobs.has(name)).sort(byRank);
+      for (const job of next.slice(0, Math.max(free, 0))) job.status = "queued";
+    }
+  }
+
+  /** Gives queued jobs to listening workers with free slots, the least loaded first. */
+  #push(): number {
+    const skipped = this.#overlap?.atPush ? this.#overlap : undefined;
+    const passed = new Set<number>();
+    for (let count = 0;;) {
+      const [best] = [...this.state.workers.keys()]
+        .filter((index) => {
+          const { status, listening, deaf, slots, serves } = this.#worker(index);
+          return status === "online" && listening && !deaf && this.#heldBy(index).length < slots &&
+            !passed.has(index) && !skipped?.workers.has(index) &&
+            this.state.jobs.some((job) => job.status === "queued" && serves.includes(job.kind));
+        })
+        .sort((a, b) => this.#load(a) - this.#load(b) || this.#lastAssigned(a) - this.#lastAssigned(b) || a - b);
+      if (best === undefined) return count;
+      const taken = this.#take(best, 1, "assigned", skipped);
+      count += taken.length;
+      if (taken.length === 0) passed.add(best);
+    }
+  }
+
+  /** Takes queued jobs for a worker: of the kind whose first job ranks best as many as it may, then of the next. */
+  #take(index: number, want: number, status: "assigned" | "running", skipped?: Overlap): Job[] {
+    const { now, jobs } = this.state;
+    const worker = this.#worker(index);
+    let left = Math.min(want, worker.slots - this.#heldBy(index).length);
+    if (worker.status !== "online" || left < 1) return [];
+    const taken: Job[] = [];
+    const queued = jobs.filter((job) => job.status === "queued" && worker.serves.includes(job.kind));
+    const heads = [...queued, ...(skipped?.heads ?? []).filter(({ kind }) => worker.serves.includes(kind))].sort(
+      byRank,
+    );
+    for (const kind of new Set(heads.map((job) => job.kind))) {
+      const next = queued.filter((job) => job.kind === kind && !skipped?.jobs.has(job.name)).sort(byRank).slice(
+        0,
+        left,
       );
-      if (known !== undefined) assert.equal(job.id, known, "I3: a known key answers its job");
-      if (created) model.jobs.push(job.id);
-      if (key !== null) model.byKey.set(key, job.id);
+      for (const job of next) {
+        job.status = status;
+        job.worker = index;
+        job.attempts += 1;
+        job.startedAt = status === "running" ? now : null;
+        job.deadline = now + (status === "running" ? job.attemptSeconds : acknowledge);
+      }
+      taken.push(...next);
+      left -= next.length;
+      if (left === 0) break;
     }
+    if (taken.length > 0) worker.lastAssigned = now;
+    return taken;
   }
 
-  toString(): string {
-    return `submit(${JSON.stringify(this.items)})`;
+  /** What was pushed to the worker, and up to `want` in all from the queue. */
+  #nextJobs(index: number, want: number): Job[] {
+    if (this.#worker(index).status === "offline") return [];
+    const jobs = this.#handOver(index);
+    const skipped = this.#overlap?.atStart ? this.#overlap : undefined;
+    jobs.push(...this.#take(index, want - jobs.length, "running", skipped));
+    if (skipped) jobs.push(...this.#take(index, want - jobs.length, "running"));
+    return jobs;
   }
-}
 
-/** A call of one of the workers, whose answer may get lost on the way. */
-abstract class WorkerCommand extends Command {
-  constructor(readonly index: number, readonly isLost: boolean) {
-    super();
-  }
-
-  protected take(model: Model, real: Real, jobs: Answer[], before: Map<string, Row>): void {
-    for (const { job_id, attempt } of jobs) {
-      const old = before.get(job_id);
-      assert.ok(old && !terminal.includes(old.status), "I2: what has ended is handed to nobody");
-      assert.ok(attempt >= (model.attempts.get(job_id) ?? 0), "an attempt handed over is never older than one before");
-      model.attempts.set(job_id, attempt);
-      if (!this.isLost) model.running[this.index]!.set(job_id, attempt);
-      model.stale.push({ job_id, attempt });
+  #handOver(index: number): Job[] {
+    const pushed = this.#heldBy(index).filter(({ status }) => status === "assigned");
+    for (const job of pushed) {
+      job.status = "running";
+      job.startedAt = this.state.now;
+      job.deadline = this.state.now + job.attemptSeconds;
     }
-    assert.ok(
-      jobs.length <= (this.index === 0 ? 2 : 1),
-      `I5: worker ${real.workers[this.index]!.id} got more than its slots`,
+    return pushed;
+  }
+
+  #stops(index: number, running: readonly Attempt[]): unknown[] {
+    return sorted(
+      running.filter((attempt) => !this.#isOwn(index, attempt)).map((attempt) => {
+        const { worker, attempts, status } = this.#job(attempt.job);
+        return { ...attempt, reason: worker !== index || attempts !== attempt.attempt ? "replaced" : status };
+      }),
     );
   }
 
-  protected believed(model: Model): Attempt[] {
-    return [...model.running[this.index]!].map(([job_id, attempt]) => ({ job_id, attempt }));
+  /** Jobs that the worker was given and does not say it runs. */
+  #unnamed(index: number, running: readonly Attempt[]): Job[] {
+    return this.#heldBy(index).filter((job) =>
+      job.status === "running" &&
+      !running.some(({ job: name, attempt }) => name === job.name && attempt === job.attempts)
+    );
   }
 
-  protected drop(model: Model, attempts: Attempt[]): void {
-    for (const { job_id } of attempts) model.running[this.index]!.delete(job_id);
-  }
-}
-
-class Claim extends WorkerCommand {
-  protected async act(model: Model, real: Real, before: Map<string, Row>): Promise<void> {
-    this.take(model, real, await real.workers[this.index]!.claim(2), before);
+  #isOwn(index: number, { job: name, attempt }: Attempt): boolean {
+    const job = this.#job(name);
+    return held.includes(job.status) && job.worker === index && job.attempts === attempt;
   }
 
-  toString(): string {
-    return `claim(${this.index}${this.isLost ? ", answer lost" : ""})`;
-  }
-}
-
-class Beat extends WorkerCommand {
-  protected async act(model: Model, real: Real, before: Map<string, Row>): Promise<void> {
-    const worker = real.workers[this.index]!;
-    const answer = await worker.heartbeat({ running: this.believed(model), want: 2 });
-    const late = (attempt: Attempt) => !isCurrent(before.get(attempt.job_id), attempt, worker.id);
-    const ran = this.believed(model).filter(late);
-    if (!answer.resync && answer.next_seconds > 0) {
-      for (const attempt of ran) {
-        assert.ok(answer.stop.some((stop: Attempt) => stop.job_id === attempt.job_id), "a fenced attempt is stopped");
-      }
-      this.drop(model, answer.stop);
-    }
-    this.take(model, real, answer.jobs, before);
+  #goOffline(worker: Worker): void {
+    Object.assign(worker, { status: "offline", listening: false, deaf: false });
   }
 
-  toString(): string {
-    return `heartbeat(${this.index}${this.isLost ? ", answer lost" : ""})`;
-  }
-}
-
-class Complete extends WorkerCommand {
-  constructor(index: number, isLost: boolean, readonly how: "succeeded" | "failed" | "failed for good") {
-    super(index, isLost);
+  #wake(worker: Worker): void {
+    worker.nonce = null;
+    worker.wakeSent = this.state.now;
   }
 
-  protected async act(model: Model, real: Real, before: Map<string, Row>): Promise<void> {
-    const worker = real.workers[this.index]!;
-    const attempts = this.believed(model);
-    const answer = await worker.complete(attempts.map((attempt) => this.report(attempt)), 2);
-    for (const [n, { outcome }] of answer.outcomes.entries()) {
-      const attempt = attempts[n]!;
-      const row = (await rowsOf(real)).get(attempt.job_id)!;
-      if (!isCurrent(before.get(attempt.job_id), attempt, worker.id)) {
-        assert.notEqual(outcome, "retrying");
-        continue;
-      }
-      assert.notEqual(outcome, "stale", "a current attempt counts");
-      assert.equal(outcome === "accepted", terminal.includes(row.status));
-      if (this.how === "succeeded") assert.deepEqual([row.status, row.result], ["succeeded", attempt.attempt]);
-    }
-    // A worker whose answer got lost says it all again next time.
-    if (!this.isLost) this.drop(model, attempts);
-    this.take(model, real, answer.jobs, before);
+  #keepLease(index: number, isBusy: boolean): void {
+    this.#worker(index).leaseUntil = this.state.now + 3 * (isBusy ? busyBeat : idleBeat);
   }
 
-  private report(attempt: Attempt): Args {
-    if (this.how === "succeeded") return succeeded(attempt, attempt.attempt);
-    return failed(attempt, { retryable: this.how === "failed" });
+  #load(index: number): number {
+    return this.#heldBy(index).length / this.#worker(index).slots;
   }
 
-  toString(): string {
-    return `complete(${this.index}, ${this.how}${this.isLost ? ", answer lost" : ""})`;
+  #lastAssigned(index: number): number {
+    return this.#worker(index).lastAssigned ?? -1;
+  }
+
+  #heldBy(index: number): Job[] {
+    return this.state.jobs.filter((job) => job.worker === index && held.includes(job.status));
+  }
+
+  #worker(index: number): Worker {
+    return this.state.workers[index]!;
+  }
+
+  #job(name: string): Job {
+    const job = this.state.jobs.find((job) => job.name === name);
+    if (!job) throw new Error(`The model knows no job ${name}`);
+    return job;
   }
 }
 
-/** Reports an attempt of long ago, by a worker that may never have run it. */
-class CompleteLate extends WorkerCommand {
-  constructor(index: number, readonly which: number) {
-    super(index, false);
-  }
+type EndingDetails = { result?: unknown; error?: string | null; isFinal?: boolean };
 
-  protected async act(model: Model, real: Real, before: Map<string, Row>): Promise<void> {
-    const { workers } = real;
-    // Best of all an attempt whose job runs again, reported by the worker that runs it now.
-    const isReplaced = ({ job_id, attempt }: Attempt) => {
-      const row = before.get(job_id);
-      return row !== undefined && held.includes(row.status) && row.attempts > attempt;
-    };
-    const replaced = model.stale.filter(isReplaced);
-    const candidates = replaced.length > 0 ? replaced : model.stale;
-    if (candidates.length === 0) return;
-    const attempt = candidates[this.which % candidates.length]!;
-    const holder = workers.find(({ id }) => id === before.get(attempt.job_id)?.worker_id);
-    const worker = holder ?? workers[this.index]!;
-    if (isCurrent(before.get(attempt.job_id), attempt, worker.id)) return;
-    const { outcomes, jobs } = await worker.complete([succeeded(attempt, "late")]);
-    assert.ok(["stale", "accepted"].includes(outcomes[0].outcome));
-    // The answer may start what was pushed to the worker, as any answer may; the report itself changes nothing.
-    const started = jobs.some((job: Attempt) => job.job_id === attempt.job_id) ? { status: "running" } : {};
-    const old = before.get(attempt.job_id);
-    assert.deepEqual((await rowsOf(real)).get(attempt.job_id), { ...old, ...started }, "I2: it changes nothing");
-    const handedTo = workers.indexOf(worker);
-    for (const { job_id, attempt } of jobs) {
-      model.attempts.set(job_id, attempt);
-      model.running[handedTo]!.set(job_id, attempt);
-      model.stale.push({ job_id, attempt });
-    }
-    if (outcomes[0].outcome === "accepted") {
-      const row = before.get(attempt.job_id)!;
-      assert.deepEqual([row.status, row.attempts, row.worker_id], ["succeeded", attempt.attempt, worker.id]);
-    }
-  }
-
-  toString(): string {
-    return `completeLate(${this.index}, ${this.which})`;
-  }
+/** The code of the error with which the workers of these tests report a failure. */
+export function failureCode(retryable: boolean): string {
+  return retryable ? "broken" : "hopeless";
 }
 
-/** The worker process starts anew: with what it ran, or without. */
-class Hello extends WorkerCommand {
-  constructor(index: number, readonly isRestart: boolean) {
-    super(index, false);
-  }
-
-  protected async act(model: Model, real: Real, before: Map<string, Row>): Promise<void> {
-    if (this.isRestart) model.running[this.index]!.clear();
-    const worker = real.workers[this.index]!;
-    const listening = this.index === 0;
-    const answer = await worker.hello({ listening }, this.believed(model));
-    this.drop(model, answer.stop);
-    this.take(model, real, answer.jobs, before);
-    const beat = await worker.heartbeat({ running: this.believed(model), listening, wake_nonce: answer.wake_nonce });
-    this.drop(model, beat.stop);
-    this.take(model, real, beat.jobs, before);
-  }
-
-  toString(): string {
-    return `hello(${this.index}${this.isRestart ? ", restarted" : ""})`;
-  }
+function isExpired({ expiresAt }: Job, now: number): boolean {
+  return expiresAt !== null && expiresAt < now;
 }
 
-class Goodbye extends WorkerCommand {
-  protected async act(model: Model, { db, workers }: Real, before: Map<string, Row>): Promise<void> {
-    const worker = workers[this.index]!;
-    const holds = [...before.values()].filter((row) => held.includes(row.status) && row.worker_id === worker.id);
-    assert.deepEqual(await db.call(worker.actor, "goodbye"), { released: holds.length });
-    model.running[this.index]!.clear();
-  }
-
-  toString(): string {
-    return `goodbye(${this.index})`;
-  }
+function byRank(a: Job, b: Job): number {
+  return b.priority - a.priority || a.position - b.position;
 }
 
-class Cancel extends Command {
-  constructor(readonly which: number) {
-    super();
-  }
-
-  protected async act(model: Model, { db, tenant }: Real, before: Map<string, Row>): Promise<void> {
-    const id = model.jobs[this.which % Math.max(model.jobs.length, 1)];
-    if (id === undefined) return;
-    const { jobs } = await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [id] });
-    const old = before.get(id)!.status;
-    assert.equal(jobs[0].status, terminal.includes(old) ? old : "cancelled");
-  }
-
-  toString(): string {
-    return `cancel(${this.which})`;
-  }
+function handed(jobs: readonly Job[]): Attempt[] {
+  return [...jobs].sort(byRank).map(({ name, attempts }) => ({ job: name, attempt: attempts }));
 }
 
-class Pass extends Command {
-  constructor(readonly seconds: number) {
-    super();
-  }
-
-  protected async act(_: Model, { db }: Real): Promise<void> {
-    await db.advance(this.seconds);
-    assert.equal((await db.call(service, "tick")).ran, true);
-  }
-
-  toString(): string {
-    return `pass(${this.seconds} s)`;
-  }
-}
-
-const index = fc.integer({ min: 0, max: 1 });
-const isLost = fc.boolean();
-const number = fc.nat({ max: 99 });
-const item = fc.record({
-  key: fc.option(fc.constantFrom("a", "b", "c", "d")),
-  lane: fc.option(fc.constantFrom("one", "two")),
-  maxAttempts: fc.integer({ min: 1, max: 3 }),
-});
-
-export const anyCommand: readonly fc.Arbitrary<fc.AsyncCommand<Model, Real>>[] = [
-  fc.array(item, { minLength: 1, maxLength: 4 }).map((items) => new Submit(items)),
-  fc.tuple(index, isLost).map(([index, lost]) => new Claim(index, lost)),
-  fc.tuple(index, isLost).map(([index, lost]) => new Beat(index, lost)),
-  fc.tuple(index, isLost, fc.constantFrom("succeeded" as const, "failed" as const, "failed for good" as const))
-    .map(([index, lost, how]) => new Complete(index, lost, how)),
-  fc.tuple(index, number).map(([index, which]) => new CompleteLate(index, which)),
-  fc.tuple(index, fc.boolean()).map(([index, restart]) => new Hello(index, restart)),
-  index.map((index) => new Goodbye(index, false)),
-  number.map((which) => new Cancel(which)),
-  fc.constantFrom(1, 3, 6, 11, 16, 30).map((seconds) => new Pass(seconds)),
-];
-
-async function rowsOf({ db, tenant }: Real): Promise<Map<string, Row>> {
-  const rows = await db.sql<Row[]>`
-    select id, status, worker_id, attempts, result, error, finished_at from muster.jobs where tenant_id = ${tenant.id}`;
-  return new Map(rows.map((row) => [row.id, row]));
-}
-
-function endOf({ status, attempts, result, error, finished_at }: Row): string {
-  return JSON.stringify({ status, attempts, result, error, finished_at });
-}
-
-function isCurrent(row: Row | undefined, { attempt }: Attempt, workerId: string): boolean {
-  return row !== undefined && held.includes(row.status) && row.attempts === attempt && row.worker_id === workerId;
+/** In an order that does not depend on where the items came from. */
+export function sorted<T>(items: readonly T[]): T[] {
+  return [...items].sort((a, b) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
 }
