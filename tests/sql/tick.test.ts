@@ -193,12 +193,15 @@ Deno.test("where nobody ticks, idle workers beat often enough to do it", async (
   await using db = await TestDatabase.create();
   const worker = await createWorker(db, await createTenant(db));
   const next = async () => (await worker.heartbeat()).next_seconds;
-  assert.equal(await next(), 30);
+  // Each is told up to a fifth less, at random.
+  const between = (least: number, value: number, most: number) => assert.ok(least <= value && value <= most, `${value}`);
+  between(24, await next(), 30);
   await db.advance(11);
-  assert.deepEqual([await next(), await next()], [0, 10]);
+  assert.equal(await next(), 0);
+  between(8, await next(), 10);
   await db.advance(3);
   await tick(db);
-  assert.equal(await next(), 30);
+  between(24, await next(), 30);
 });
 
 Deno.test("a beat that finds the late tick in other hands goes on with its own business", async () => {
@@ -210,5 +213,6 @@ Deno.test("a beat that finds the late tick in other hands goes on with its own b
   await using other = await db.transaction();
   await other.call(service, "tick");
   const { jobs, next_seconds } = await worker.heartbeat({ want: 1 });
-  assert.deepEqual([jobs[0].job_id, next_seconds], [job.id, 5]);
+  assert.equal(jobs[0].job_id, job.id);
+  assert.ok(next_seconds > 0);
 });
