@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createTenant, createWorker, getJob, submit, succeeded, tick } from "../support/actors.ts";
+import { createTenant, createWorker, getJob, submit, succeeded, type TestWorker, tick } from "../support/actors.ts";
 import { service, TestDatabase } from "../support/database.ts";
 
 const idle = { ran: true, lost_workers: 0, overdue_attempts: 0, expired_jobs: 0, due_jobs: 0, assigned_jobs: 0 };
@@ -37,6 +37,56 @@ Deno.test("tick() turns a silent worker offline and requeues its jobs, the first
   assert.deepEqual([failed.status, failed.error.code], ["failed", "worker_lost"]);
   const shown = await db.call(service, "get_worker", { caller: tenant.caller, worker_id: worker.id });
   assert.deepEqual([shown.status, shown.held_count], ["offline", 0]);
+});
+
+Deno.test("tick() requeues the jobs of 1,000 workers that are lost at once, and leaves more of them to the next", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  await cloneWorkers(db, await createWorker(db, tenant), 1200, { held: 1 });
+  await db.advance(16);
+  assert.equal((await tick(db)).lost_workers, 1000);
+  assert.deepEqual(await jobCounts(db), { queued: 1000, running: 200 });
+  assert.equal((await tick(db)).lost_workers, 200);
+  assert.deepEqual(await jobCounts(db), { queued: 1200 });
+  const [left] = await db.sql`select count(*)::integer as workers, sum(held_count)::integer as held
+    from muster.worker_devices where status = 'offline'`;
+  assert.deepEqual([left!.workers, left!.held], [1200, 0]);
+  const [events] = await db.sql`select count(*)::integer as written from muster.job_events
+    where data ->> 'status' = 'queued' and data -> 'error' ->> 'message' like 'Worker % went offline while it held the job'`;
+  assert.equal(events!.written, 1200);
+});
+
+Deno.test("tick() takes no more lost workers than hold some 4,000 jobs, so that nobody waits long for it", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  await cloneWorkers(db, await createWorker(db, tenant, { slots: 256 }), 17, { held: 256 });
+  await db.advance(16);
+  assert.equal((await tick(db)).lost_workers, 16);
+  assert.deepEqual(await jobCounts(db), { queued: 16 * 256, running: 256 });
+  assert.equal((await tick(db)).lost_workers, 1);
+  assert.deepEqual(await jobCounts(db), { queued: 17 * 256 });
+});
+
+Deno.test("tick() looks no more at workers that are gone, until they come back", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [lost, stopped, revoked, live] = await Promise.all([1, 2, 3, 4].map(() => createWorker(db, tenant)));
+  await db.call(stopped!.actor, "goodbye");
+  await db.call(service, "revoke_worker", {
+    caller: { kind: "service", tenant_id: tenant.id },
+    worker_id: revoked!.id,
+  });
+  await db.advance(80);
+  await live!.heartbeat();
+  await db.advance(20);
+  assert.equal((await tick(db)).lost_workers, 1);
+  const overdue = async () =>
+    (await db.sql`select worker_id from muster.worker_heartbeats where deadline_at < 'infinity'`).map((row) =>
+      row.worker_id
+    );
+  assert.deepEqual(await overdue(), [live!.id]);
+  await lost!.hello();
+  assert.deepEqual((await overdue()).sort(), [live!.id, lost!.id].sort());
 });
 
 Deno.test("tick() leaves an idle worker alone for 90 seconds", async () => {
@@ -165,16 +215,18 @@ Deno.test("tick() forgets proofs that would be refused as too old anyway, and no
   assert.deepEqual(rows.map((row) => row.id), ["new"]);
 });
 
-Deno.test("tick() notes when it ran and how many workers beat", async () => {
+Deno.test("tick() notes when it ran, how many workers beat, and how many of them have a job", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   await createWorker(db, tenant);
-  await createWorker(db, tenant);
+  const busy = await createWorker(db, tenant);
   await createWorker(db, tenant, { online: false });
+  await submit(db, tenant, {});
+  await busy.claim();
   await db.advance(7);
   await tick(db);
-  const [row] = await db.sql`select last_tick_at, beating_count from muster_private.scheduler_state`;
-  assert.deepEqual([row!.last_tick_at, row!.beating_count], [await db.now(), 2]);
+  const [row] = await db.sql`select last_tick_at, beating_count, busy_count from muster_private.scheduler_state`;
+  assert.deepEqual([row!.last_tick_at, row!.beating_count, row!.busy_count], [await db.now(), 2, 1]);
 });
 
 Deno.test("where nobody ticks, a claim does it and is to be repeated", async () => {
@@ -194,7 +246,8 @@ Deno.test("where nobody ticks, idle workers beat often enough to do it", async (
   const worker = await createWorker(db, await createTenant(db));
   const next = async () => (await worker.heartbeat()).next_seconds;
   // Each is told up to a fifth less, at random.
-  const between = (least: number, value: number, most: number) => assert.ok(least <= value && value <= most, `${value}`);
+  const between = (least: number, value: number, most: number) =>
+    assert.ok(least <= value && value <= most, `${value}`);
   between(24, await next(), 30);
   await db.advance(11);
   assert.equal(await next(), 0);
@@ -216,3 +269,37 @@ Deno.test("a beat that finds the late tick in other hands goes on with its own b
   assert.equal(jobs[0].job_id, job.id);
   assert.ok(next_seconds > 0);
 });
+
+/** So many workers like the given one, which goes; each runs so many jobs. */
+async function cloneWorkers(
+  db: TestDatabase,
+  { id }: TestWorker,
+  count: number,
+  { held }: { held: number },
+): Promise<void> {
+  await db.sql`
+    with clones as (
+      insert into muster.worker_devices (tenant_id, name, device_fingerprint, public_jwk, slots, held_count, status)
+      select w.tenant_id, 'clone-' || i, i::text, w.public_jwk, w.slots, ${held}, 'online'
+      from muster.worker_devices w cross join generate_series(1, ${count}::integer) i where w.id = ${id}
+      returning id, tenant_id
+    ), beats as (
+      insert into muster.worker_heartbeats (worker_id, tenant_id, last_seen_at, deadline_at, busy_interval)
+      select c.id, c.tenant_id, now.at, now.at + interval '15 seconds', interval '5 seconds'
+      from clones c cross join muster_private.test_clock now
+    ), classes as (
+      insert into muster.job_classes (tenant_id, digest, requires, labels)
+      select w.tenant_id, 'any', '{}', '{}' from muster.worker_devices w where w.id = ${id} returning id
+    )
+    insert into muster.jobs (tenant_id, type, status, class_id, worker_id, attempts, attempt_deadline_at,
+      run_at, created_at, updated_at)
+    select c.tenant_id, 'test', 'running', k.id, c.id, 1, now.at + interval '1 hour', now.at, now.at, now.at
+    from clones c cross join generate_series(1, ${held}::integer) cross join classes k
+    cross join muster_private.test_clock now`;
+  await db.sql`delete from muster.worker_devices where id = ${id}`;
+}
+
+async function jobCounts(db: TestDatabase): Promise<Record<string, number>> {
+  const rows = await db.sql`select status, count(*)::integer as jobs from muster.jobs group by status order by status`;
+  return Object.fromEntries(rows.map((row) => [row.status, row.jobs]));
+}
