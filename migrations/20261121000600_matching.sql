@@ -202,24 +202,43 @@ end
 $$;
 comment on function muster_private.queued_classes(uuid) is 'Classes that have a job in the queue, of one tenant or of all';
 
--- Which workers get the next `want` jobs of a class, one entry a job, the least loaded first. Nothing is locked.
+-- Which workers get the next `want` jobs of a class, one entry a job, the least loaded first. Nothing is locked. Few
+-- workers are asked one by one; among many that serve a class the first in the order of load are found soon.
 create function muster_private.next_workers(tenant_id uuid, class_id bigint, want integer, passed uuid[]) returns uuid[]
 language plpgsql stable set search_path = ''
 as $$
+declare
+  v_few constant integer := 400;
+  v_serving uuid[];
+  v_ids uuid[];
 begin
-  return array(
-    select w.id
-    from (
-      select w.id, w.held_count, w.slots, w.last_assigned_at from muster.worker_devices w
+  v_serving := array(
+    select wc.worker_id from muster.worker_classes wc
+    where wc.tenant_id = next_workers.tenant_id and wc.class_id = next_workers.class_id
+    order by wc.worker_id limit v_few + 1);
+  if cardinality(v_serving) <= v_few then
+    v_ids := array(
+      select w.id from muster.worker_devices w
+      where w.id = any (v_serving)
+        and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+        and w.id <> all (next_workers.passed)
+      order by w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
+      limit next_workers.want);
+  else
+    v_ids := array(
+      select w.id from muster.worker_devices w
       where w.tenant_id = next_workers.tenant_id
         and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
         and w.id <> all (next_workers.passed)
         and exists (
           select from muster.worker_classes wc where wc.worker_id = w.id and wc.class_id = next_workers.class_id)
       order by w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
-      limit next_workers.want
-    ) w
+      limit next_workers.want);
+  end if;
+  return array(
+    select w.id from muster.worker_devices w
     cross join lateral generate_series(w.held_count, least(w.slots, w.held_count + next_workers.want) - 1) as held
+    where w.id = any (v_ids)
     order by held::real / w.slots, w.last_assigned_at nulls first, w.id
     limit next_workers.want);
 end

@@ -241,11 +241,7 @@ begin
     from muster.tenants t
     where t.id = any (v_freed) or t.id = any (v_queued) or t.id in (
       select c.tenant_id from muster_private.queued_classes() c
-      where exists (
-        select from muster.worker_classes wc
-        join muster.worker_devices w on w.id = wc.worker_id
-        where wc.tenant_id = c.tenant_id and wc.class_id = c.class_id
-          and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots))
+      where cardinality(muster_private.next_workers(c.tenant_id, c.class_id, 1, '{}')) > 0)
     order by t.id
   loop
     if v_tenant.is_freed then

@@ -83,6 +83,79 @@ Deno.test("what a call costs does not depend on how much others have queued, nor
   }
 });
 
+Deno.test("calls of workers look at few jobs of a table of medium size, too", async (t) => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 20 });
+  const [job] = await submit(db, tenant, ...Array.from({ length: 10 }, () => ({})));
+  await worker.claim(5);
+  await db.sql`
+    insert into muster.jobs (tenant_id, type, class_id, status, run_at, created_at, updated_at, finished_at)
+    select tenant_id, 'test', class_id, 'succeeded', run_at, created_at, updated_at, updated_at
+    from muster.jobs cross join generate_series(1, 20_000) where id = ${job.id}`;
+  await db.sql`vacuum analyze`;
+  const session = await Session.open(db);
+  try {
+    for (const call of calls(tenant, worker, job).filter(({ actor }) => actor === worker.actor)) {
+      await t.step(call.title, async () => {
+        const scans = (await session.scans(call.actor, call.name, call.args)).filter(({ table }) => table === "jobs");
+        for (const scan of scans) {
+          assert.ok(scan.rows <= 2_000, `${scan.node} looks at ${scan.rows} jobs: ${scan.query}`);
+        }
+      });
+    }
+  } finally {
+    await session.close();
+  }
+});
+
+Deno.test("what a push costs does not depend on the size of the fleet", async (t) => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { capabilities: ["a"], slots: 2, listening: true });
+  // A backlog that no idle worker can serve.
+  await createWorker(db, tenant, { capabilities: ["b"], slots: 1, listening: true });
+  await submit(db, tenant, ...Array.from({ length: 30 }, () => ({ requires: ["b"] })));
+  await submit(db, tenant, { requires: ["a"] });
+  await db.sql`
+    with clones as (
+      insert into muster.worker_devices
+        (tenant_id, name, device_fingerprint, public_jwk, capabilities, slots, held_count, status, listening)
+      select w.tenant_id, w.name, w.id || '-' || i, w.public_jwk, w.capabilities, w.slots, w.held_count, w.status, true
+      from muster.worker_devices w cross join generate_series(1, case when w.id = ${worker.id} then 5000 else 100 end) i
+      returning *
+    )
+    insert into muster.worker_classes (worker_id, class_id, tenant_id)
+    select w.id, c.id, w.tenant_id from clones w join muster.job_classes c on c.requires <@ w.capabilities`;
+  await db.sql`vacuum analyze`;
+  const session = await Session.open(db);
+  try {
+    const pushes = {
+      "submit_jobs() of one to thousands of idle workers": [{ type: "test", requires: ["a"] }],
+      "submit_jobs() of one for a kind of worker that is full": [{ type: "test", requires: ["b"] }],
+    };
+    for (const [title, jobs] of Object.entries(pushes)) {
+      await t.step(title, async () => {
+        for (const scan of await session.scans(service, "submit_jobs", { caller: tenant.caller, jobs })) {
+          if (!/^worker_/.test(scan.table)) continue;
+          assert.ok(scan.rows <= 500, `${scan.node} looks at ${scan.rows} rows of ${scan.table}: ${scan.query}`);
+        }
+      });
+    }
+    await t.step("tick() looks at the whole fleet once, to count it", async () => {
+      const scans = await session.scans(service, "tick");
+      const large = scans.filter(({ table, rows }) => /^worker_/.test(table) && rows > 500);
+      assert.deepEqual(
+        large.map(({ query }) => /as beating, count/.test(query)),
+        [true],
+        JSON.stringify(large, null, 2),
+      );
+    });
+  } finally {
+    await session.close();
+  }
+});
+
 type Call = { title: string; actor: Actor; name: string; args: Args };
 
 function calls(tenant: TestTenant, worker: TestWorker, job: Answer): Call[] {
