@@ -79,7 +79,10 @@ begin
         and w.device_fingerprint = v_claims -> 'cnf' ->> 'jkt' and w.status <> 'revoked';
       return found and case v_kind
         when 'worker' then v_id = v_worker.id and v_tail = 'tasks' and not may_use_topic.is_write
-        when 'fleet' then v_id = v_worker.tenant_id and v_tail = 'presence' and may_use_topic.extension = 'presence'
+        -- It shows itself and sees nobody: what all are told of each grows with the square of the fleet. Who joins must be
+        -- able to read something, so it is broadcasts, of which there are none.
+        when 'fleet' then v_id = v_worker.tenant_id and v_tail = 'presence'
+          and may_use_topic.extension = case when may_use_topic.is_write then 'presence' else 'broadcast' end
         when 'worker-wakeup' then v_id = v_worker.tenant_id and v_tail = '' and not may_use_topic.is_write
         else false end;
     when 'muster_client' then

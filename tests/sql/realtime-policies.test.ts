@@ -17,7 +17,7 @@ type Rights = { broadcast: string; presence: string };
 
 const nothing: Rights = { broadcast: "", presence: "" };
 const mayHear: Rights = { broadcast: "read", presence: "read" };
-const maySeeAndShow: Rights = { broadcast: "", presence: "read write" };
+const mayShowItself: Rights = { broadcast: "read", presence: "write" };
 
 Deno.test("a worker hears its own task channel and nobody else's", async () => {
   await using db = await TestDatabase.create();
@@ -29,10 +29,10 @@ Deno.test("a worker hears its own task channel and nobody else's", async () => {
   }
 });
 
-Deno.test("a worker sees and shows presence in its own fleet only, and cannot broadcast there", async () => {
+Deno.test("a worker shows its presence in its own fleet only, sees nobody else's, and cannot broadcast there", async () => {
   await using db = await TestDatabase.create();
   const { tenant, other, worker } = await createWorld(db);
-  assert.deepEqual(await rightsOf(db, worker.actor, channels.fleetPresence(tenant.id)), maySeeAndShow);
+  assert.deepEqual(await rightsOf(db, worker.actor, channels.fleetPresence(tenant.id)), mayShowItself);
   assert.deepEqual(await rightsOf(db, worker.actor, channels.fleetPresence(other.id)), nothing);
 });
 
