@@ -1,8 +1,7 @@
 import { resolve } from "node:path";
 import { type LocalStack, startLocalStack } from "../local/stack.ts";
-import { createAdminDb } from "../shared/db/admin.ts";
-import { createClients, createSqlCall } from "../shared/db/sql-call.ts";
-import { MusterClient } from "../worker/index.ts";
+import type { MusterClient } from "../worker/index.ts";
+import { createTenant } from "./bench-tenant.ts";
 import { listenNotify } from "./listen-notify.ts";
 import { type Memory, memoryOf } from "./memory.ts";
 import { heading, percentile, row } from "./statistics.ts";
@@ -116,17 +115,6 @@ async function withWorker(stack: LocalStack, token: string, args: string[], run:
     await child.status;
     await Deno.remove(identity).catch(() => {});
   }
-}
-
-async function createTenant(stack: LocalStack): Promise<{ app: MusterClient; token: string }> {
-  const admin = createAdminDb(createSqlCall(createClients(stack)));
-  const { id: tenantId } = await admin.createTenant("bench");
-  const { apiKey } = await admin.createApiKey({ tenantId, executorName: "bench", expiresAt: null });
-  const { enrollmentToken } = await admin.createEnrollmentToken({
-    ...{ tenantId, name: "bench", capabilities: null, labels: {} },
-    ...{ maxUses: null, expiresAt: null, ephemeral: true },
-  });
-  return { app: new MusterClient({ url: stack.url, apiKey }), token: enrollmentToken };
 }
 
 /** What the worker script is made of, npm packages left out. */

@@ -1,23 +1,33 @@
 import process from "node:process";
+import { fleet } from "./fleet.ts";
 import { latency } from "./latency.ts";
+import { tick } from "./tick.ts";
 
-const benches: Record<string, { about: string; run: () => Promise<void> }> = {
+const benches: Record<string, { about: string; run: (args: readonly string[]) => Promise<void> }> = {
   latency: {
     about: "from submit to handler start and to result, Realtime on and off; start times and memory",
     run: latency,
   },
+  fleet: {
+    about: "1,000 workers with sockets and heartbeats: cost, vanishing workers, Realtime restarts; --workers N",
+    run: fleet,
+  },
+  tick: {
+    about: "the tick and a worker's calls in SQL alone; --workers 10000 --jobs 1000000",
+    run: tick,
+  },
 };
 
-const names = process.argv.slice(2);
-const unknown = names.filter((name) => !(name in benches));
-if (names.length === 0 || unknown.length > 0) {
-  for (const name of unknown) if (!name.startsWith("-")) console.error(`There is no bench "${name}"`);
+const [name, ...args] = process.argv.slice(2);
+const bench = name === undefined ? undefined : benches[name];
+if (bench === undefined) {
+  if (name !== undefined && !name.startsWith("-")) console.error(`There is no bench "${name}"`);
   console.log(
-    `npm run bench -- NAME…\n\n${
+    `npm run bench -- NAME [options]\n\n${
       Object.entries(benches).map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`).join("\n")
     }`,
   );
-  process.exit(unknown.some((name) => !name.startsWith("-")) ? 2 : 0);
+  process.exit(name === undefined || name.startsWith("-") ? 0 : 2);
 }
-for (const name of names) await benches[name]!.run();
+await bench.run(args);
 process.exit();
