@@ -105,13 +105,13 @@ export class ReplicationLink {
         `START_REPLICATION SLOT ${slot} LOGICAL ${created?.consistent_point} ` +
           `(proto_version '1', publication_names '${publication}')`,
       ).writable() as unknown as Duplex;
-      this.#stopping.signal.throwIfAborted();
-
       const decoder = new PgoutputDecoder();
       const ended = followWal(stream, (message) => {
         const insert = decoder.decode(message);
         if (insert) onInsert(insert);
       });
+      // Only now: an error of a stream that nobody follows would end the process.
+      this.#stopping.signal.throwIfAborted();
       this.#connection = { sql, ended };
       this.#up.resolve();
       return this.#connection;
