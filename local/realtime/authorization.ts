@@ -11,7 +11,7 @@ export interface Subject {
   headers: Record<string, string>;
 }
 
-export type AuthorizationErrorCode = "missing-partition" | "database-down" | "policy-error";
+export type AuthorizationErrorCode = "missing-partition" | "database-down" | "query-canceled" | "policy-error";
 
 /** The policies gave no answer. */
 export class AuthorizationError extends Error {
@@ -118,10 +118,13 @@ function impersonate(tx: TransactionSql, { topic, claims, headers }: Subject): P
         then ${role} else 'role not granted to authenticator' end, true)`;
 }
 
+// Connection exceptions, refused logins, unknown databases, no connection left, shutdowns.
+const noConnection = /^(08|28|3D|53|57P)/;
+
 function toAuthorizationError(error: unknown): AuthorizationError {
   if (error instanceof AuthorizationError) return error;
   if (!(error instanceof postgres.PostgresError)) return new AuthorizationError("database-down", error);
   if (error.code === "23514") return new AuthorizationError("missing-partition", error);
-  const down = error.code.startsWith("57P") || error.code.startsWith("08") || error.code === "53300";
-  return new AuthorizationError(down ? "database-down" : "policy-error", error);
+  if (error.code === "57014") return new AuthorizationError("query-canceled", error);
+  return new AuthorizationError(noConnection.test(error.code) ? "database-down" : "policy-error", error);
 }

@@ -35,11 +35,13 @@ export function invalidMessages(errors: BatchErrors): { errors: { messages: Batc
 function errorsOf(item: Record<string, unknown>, limits: RealtimeLimits): FieldErrors {
   const errors: FieldErrors = {};
   for (const field of ["topic", "event"]) {
-    const value = item[field];
-    if (value === undefined || value === null || value === "") errors[field] = ["can't be blank"];
-    else if (typeof value !== "string") errors[field] = ["is invalid"];
+    const value = item[field] ?? "";
+    if (typeof value !== "string") errors[field] = ["is invalid"];
+    else if (value.trim() === "") errors[field] = ["can't be blank"];
   }
-  const { payload } = item;
+  const { payload, id } = item;
+  if (flagOf(item.private) === undefined) errors.private = ["is invalid"];
+  if (typeof (id ?? "") !== "string") errors.id = ["is invalid"];
   if (payload === undefined || payload === null) errors.payload = ["can't be blank"];
   else if (!isRecord(payload)) errors.payload = ["is invalid"];
   else if (exceedsPayload(limits, toBytes(JSON.stringify(payload)).length)) {
@@ -53,7 +55,14 @@ function toMessage(item: Record<string, unknown>): BatchMessage {
     topic: String(item.topic),
     event: String(item.event),
     payload: item.payload as Record<string, unknown>,
-    isPrivate: item.private === true || String(item.private).toLowerCase() === "true",
+    isPrivate: flagOf(item.private) === true,
     id: typeof item.id === "string" ? item.id : undefined,
   };
+}
+
+function flagOf(value: unknown): boolean | undefined {
+  if (value === true || value === "true" || value === "1") return true;
+  return value === undefined || value === null || [false, "false", "0", ""].includes(value as string)
+    ? false
+    : undefined;
 }

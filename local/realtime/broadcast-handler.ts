@@ -1,20 +1,17 @@
 import type { Channel } from "./channel.ts";
 import type { RealtimeContext } from "./context.ts";
 import type { Message } from "./dispatcher.ts";
-import { isRecord, type Ref, toBytes } from "./frames.ts";
+import { type Ref, toBytes } from "./frames.ts";
 import { exceedsPayload } from "./limits.ts";
-
-type ClientMessage = { kind: "map"; map: unknown } | Extract<Message, { kind: "body" }>;
 
 /** Relays a client's broadcast. What may not be sent is dropped without an answer, even where one was asked for. */
 export async function handleBroadcast(
   context: RealtimeContext,
   channel: Channel,
   ref: Ref,
-  sent: ClientMessage,
+  message: Message,
 ): Promise<void> {
-  const message = toMessage(sent);
-  if (!message || !await mayWrite(context, channel) || channel.closed) return;
+  if (!await mayWrite(context, channel) || channel.closed) return;
   const { ack, self } = channel.config;
   context.rates.messages.add();
   if (isTooLarge(context, message)) {
@@ -32,11 +29,6 @@ async function mayWrite({ authorizer, log }: RealtimeContext, channel: Channel):
     log({ event: "realtime.broadcast_dropped", topic: channel.subTopic, reason: String(error) });
   }
   return channel.writable?.broadcast === true;
-}
-
-function toMessage(sent: ClientMessage): Message | undefined {
-  if (sent.kind === "body") return sent;
-  return isRecord(sent.map) ? { kind: "map", map: sent.map } : undefined;
 }
 
 function isTooLarge({ limits }: RealtimeContext, message: Message): boolean {

@@ -36,7 +36,7 @@ export class Channel {
   /** Unknown until the first broadcast or track asks. */
   writable: Permissions | undefined;
   presenceEnabled: boolean;
-  presenceCalls: number[] = [];
+  presenceCalls: { count: number; until: number } | undefined;
   closed = false;
   readonly #context: RealtimeContext;
   readonly #replayed = new Set<string>();
@@ -91,6 +91,9 @@ export class Channel {
         return await handlePresence(this.#context, this, frame.ref, frame.payload);
       case "access_token":
         return await refreshToken(this.#context, this, frame.payload);
+      default:
+        // Ignored, and counted all the same.
+        this.#context.rates.messages.add();
     }
   }
 
@@ -119,6 +122,14 @@ export class Channel {
     this.sendClose();
   }
 
+  /** Ends the channel after a failure on this side; clients join again by themselves. */
+  crash(error: unknown): void {
+    if (this.closed) return;
+    this.#context.log({ event: "realtime.channel_crashed", topic: this.subTopic, reason: String(error) });
+    this.close();
+    this.#sendEnd("phx_error", { reason: "channel_crash" });
+  }
+
   /** Leaves the channel without a word. */
   close(): void {
     if (this.closed) return;
@@ -131,10 +142,8 @@ export class Channel {
     if (diff) dispatcher.presenceDiff(this.key, diff);
   }
 
-  /** Carries the reference of this join, so that a client which has joined anew ignores it. */
   sendClose(): void {
-    const { joinRef, topic } = this;
-    this.socket.send({ kind: "message", joinRef, ref: joinRef, topic, event: "phx_close", payload: {} });
+    this.#sendEnd("phx_close", {});
   }
 
   /** Ends the channel when its token does. */
@@ -150,7 +159,13 @@ export class Channel {
       await this.#context.verifyToken(this.token);
       if (!this.closed) this.watchToken();
     } catch (error) {
-      this.shutdown(error instanceof TokenError ? error.message : "The token provided is not a valid JWT");
+      this.shutdown(error instanceof TokenError ? error.shutdownText : String(error));
     }
+  }
+
+  /** Carries the reference of this join, so that a client which has joined anew ignores it. */
+  #sendEnd(event: "phx_close" | "phx_error", payload: object): void {
+    const { joinRef, topic } = this;
+    this.socket.send({ kind: "message", joinRef, ref: joinRef, topic, event, payload });
   }
 }

@@ -1,5 +1,6 @@
 import type { Authorizer } from "./authorization.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import type { RealtimeFaults } from "./faults.ts";
 import type { RealtimeLimits } from "./limits.ts";
 import type { PresenceRegistry } from "./presence-registry.ts";
 import type { RateCounter } from "./rate-counter.ts";
@@ -10,6 +11,7 @@ import type { VerifyToken } from "./tokens.ts";
 /** What one Realtime server shares between its sockets, channels and routes. */
 export interface RealtimeContext {
   limits: RealtimeLimits;
+  faults: RealtimeFaults;
   now: () => number;
   log: (line: object) => void;
   verifyToken: VerifyToken;
@@ -17,7 +19,9 @@ export interface RealtimeContext {
   dispatcher: Dispatcher;
   presence: PresenceRegistry;
   replayMessages: ReplayMessages;
-  /** Resolves once messages from the database are followed. */
+  /** Whether messages from the database are followed. */
+  isReplicating: () => boolean;
+  /** Resolves once they are. */
   replicationReady: () => Promise<void>;
   rates: { messages: RateCounter; joins: RateCounter; presence: RateCounter; requests: RateCounter };
   sockets: Set<Socket>;
@@ -25,9 +29,9 @@ export interface RealtimeContext {
   closing: boolean;
 }
 
-/** Sockets that joined at least one channel. */
+/** Sockets that have joined a channel: they count until they close, whether or not they are still in one. */
 export function connectedUsers({ sockets }: RealtimeContext): number {
   let count = 0;
-  for (const socket of sockets) if (socket.channels.size > 0) count++;
+  for (const socket of sockets) if (socket.hasJoined) count++;
   return count;
 }

@@ -1,5 +1,5 @@
 import { channelKey, type Dispatcher } from "./dispatcher.ts";
-import { toBytes, toText, type UserBroadcast } from "./frames.ts";
+import { toText, type UserBroadcast } from "./frames.ts";
 import { exceedsPayload, type RealtimeLimits } from "./limits.ts";
 import type { RateCounter } from "./rate-counter.ts";
 import type { Insert, Row } from "./replication/pgoutput.ts";
@@ -20,10 +20,14 @@ export function databaseMessages(options: DatabaseMessagesOptions): (insert: Ins
     const skip = (reason: string): void => log({ event: "realtime.row_skipped", topic: text(row, "topic"), reason });
     if (!message) return skip("topic, event, private or payload missing");
     const { key, broadcast, id } = message;
-    if (exceedsPayload(limits, broadcast.body.length, toBytes(broadcast.event).length)) return skip("too large");
+    if (exceedsPayload(limits, broadcast.body.length)) return skip("too large");
+    if (messageRate.perSecond() >= limits.maxMessagesPerSecond) return skip("too many messages per second");
     messageRate.add();
-    if (messageRate.perSecond() > limits.maxMessagesPerSecond) return skip("too many messages per second");
-    dispatcher.broadcast(key, { kind: "body", broadcast, meta: { id } });
+    try {
+      dispatcher.broadcast(key, { kind: "body", broadcast, meta: { id } });
+    } catch (error) {
+      skip(String(error));
+    }
   };
 }
 

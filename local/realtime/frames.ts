@@ -28,7 +28,7 @@ export type WireData = string | Uint8Array<ArrayBuffer>;
 export interface Serializer {
   /** Undefined for what is no frame: the server drops it without an answer. */
   decode(data: WireData): ClientFrame | undefined;
-  /** Undefined for what this version cannot carry. */
+  /** Undefined for what this version has no form for; throws for what is too long for it. */
   encode(frame: ServerFrame): WireData | undefined;
 }
 

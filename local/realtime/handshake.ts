@@ -15,7 +15,7 @@ export async function openSocket(context: RealtimeContext, request: Request, ori
     return new Response("Bad Request", { status: 400 });
   }
 
-  const token = request.headers.get("x-api-key") ?? query.get("apikey") ?? "";
+  const token = request.headers.get("x-api-key") ?? query.get("apikey");
   const refusal = await refusalOf(context, token);
   if (refusal) {
     context.log({ event: "realtime.connection_refused", ...refusal });
@@ -30,24 +30,27 @@ export async function openSocket(context: RealtimeContext, request: Request, ori
   const headers = extensionHeaders(request.headers);
   // Liveness is the heartbeat's business, not that of websocket pings.
   const { socket: webSocket, response } = Deno.upgradeWebSocket(original, { idleTimeout: 0 });
-  new Socket(context, { webSocket, serializer, token, headers });
+  new Socket(context, { webSocket, serializer, token: token!, headers });
   return response;
 }
 
 async function refusalOf(
   context: RealtimeContext,
-  token: string,
+  token: string | null,
 ): Promise<{ status: number; error: string } | undefined> {
-  if (token === "") return { status: 401, error: "API key is missing" };
+  if (context.limits.suspended) return { status: 403, error: "Realtime was disabled for this tenant" };
+  if (token === null) return { status: 401, error: "API key is missing" };
   try {
     await context.verifyToken(token);
   } catch (error) {
-    if (!(error instanceof TokenError)) return { status: 500, error: "Error connecting to Realtime" };
+    if (!(error instanceof TokenError) || error.code === "UnknownErrorOnChannel") {
+      return { status: 500, error: "Error connecting to Realtime" };
+    }
     return { status: 401, error: error.expired ? "Token has expired" : error.message };
   }
   const { limits, rates } = context;
   if (connectedUsers(context) >= limits.maxConnectedUsers) return { status: 429, error: "Too many connected users" };
-  if (rates.joins.perSecond() > limits.maxJoinsPerSecond) return { status: 429, error: "Too many joins per second" };
+  if (rates.joins.perSecond() >= limits.maxJoinsPerSecond) return { status: 429, error: "Too many joins per second" };
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { JoinConfig } from "./join-config.ts";
+import { JoinConfig, joinToken } from "./join-config.ts";
 
 Deno.test("a malformed value takes its field's default and fails nothing", () => {
   for (
@@ -8,11 +8,13 @@ Deno.test("a malformed value takes its field's default and fails nothing", () =>
     const { presenceKey, ...config } = JoinConfig.parse(payload);
     assert.match(presenceKey, /^[0-9a-f-]{36}$/);
     assert.deepEqual(config, {
-      token: undefined,
+      userToken: undefined,
+      accessToken: undefined,
       isPrivate: false,
       ack: false,
       self: false,
       replicationReady: false,
+      asksReplay: false,
       replay: undefined,
       presenceEnabled: false,
       postgresChanges: [],
@@ -20,14 +22,24 @@ Deno.test("a malformed value takes its field's default and fails nothing", () =>
   }
 });
 
-Deno.test("flags may be words, a presence key any scalar, and user_token goes first", () => {
+Deno.test("flags may be words, and a presence key any scalar", () => {
   const config = JoinConfig.parse({
     config: { private: "TRUE", broadcast: { ack: "false", self: true }, presence: { key: 7, enabled: "True" } },
-    access_token: "a",
-    user_token: "u",
   });
   assert.deepEqual(
-    [config.isPrivate, config.ack, config.self, config.presenceKey, config.presenceEnabled, config.token],
-    [true, false, true, "7", true, "u"],
+    [config.isPrivate, config.ack, config.self, config.presenceKey, config.presenceEnabled],
+    [true, false, true, "7", true],
   );
+});
+
+Deno.test("a channel lives by user_token, else access_token, else the connection's; a gateway's key is none", () => {
+  const cases: [object, string][] = [
+    [{}, "connection"],
+    [{ access_token: "a" }, "a"],
+    [{ access_token: "a", user_token: "u" }, "u"],
+    [{ access_token: "sb_publishable_x", user_token: "u" }, "connection"],
+    [{ user_token: "sb_secret_x" }, "connection"],
+    [{ access_token: 7 }, "connection"],
+  ];
+  for (const [payload, expected] of cases) assert.equal(joinToken(JoinConfig.parse(payload), "connection"), expected);
 });

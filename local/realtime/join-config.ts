@@ -20,16 +20,24 @@ export const JoinConfig = section.transform((payload) => {
   const broadcast = section.parse(config.broadcast);
   const presence = section.parse(config.presence);
   return {
-    token: token.parse(payload.user_token) ?? token.parse(payload.access_token),
+    userToken: token.parse(payload.user_token),
+    accessToken: token.parse(payload.access_token),
     isPrivate: flag.parse(config.private),
     ack: flag.parse(broadcast.ack),
     self: flag.parse(broadcast.self),
     replicationReady: flag.parse(broadcast.replication_ready),
+    asksReplay: "replay" in broadcast,
     /** As sent: unlike the rest, a malformed replay fails the join. */
-    replay: broadcast.replay ?? undefined,
+    replay: broadcast.replay,
     presenceEnabled: flag.parse(presence.enabled),
     presenceKey: presenceKey.parse(presence.key),
     postgresChanges: z.array(section).catch([]).parse(config.postgres_changes),
   };
 });
 export type JoinConfig = z.infer<typeof JoinConfig>;
+
+/** The token a channel lives by: the join's own, unless that is a key of the gateway's. */
+export function joinToken({ userToken, accessToken }: JoinConfig, connectionToken: string): string {
+  if ((accessToken ?? userToken)?.startsWith("sb_")) return connectionToken;
+  return userToken ?? accessToken ?? connectionToken;
+}

@@ -3,7 +3,7 @@ import type { RealtimeContext } from "./context.ts";
 import { isRecord, type Ref, toBytes } from "./frames.ts";
 import { exceedsPayload } from "./limits.ts";
 
-const callWindowMs = 30_000;
+const tooMany = "Too many presence messages per second";
 
 /** Answers `track` and `untrack`: always with a reply, unless a limit ends the channel. */
 export async function handlePresence(
@@ -12,12 +12,13 @@ export async function handlePresence(
   ref: Ref,
   payload: unknown,
 ): Promise<void> {
-  if (exceedsRate(context, channel)) return;
-  if (!isRecord(payload) || payload.event === undefined) return channel.reply(ref, "ok");
+  if (!isRecord(payload) || !("event" in payload)) return channel.reply(ref, "ok");
+  if (typeof payload.event !== "string") throw new TypeError("A presence event is a text");
+  if (exceedsCalls(context, channel)) return channel.shutdown("Client presence rate limit exceeded");
 
-  switch (String(payload.event).toLowerCase()) {
+  switch (payload.event.toLowerCase()) {
     case "track":
-      return await track(context, channel, ref, payload.payload ?? {});
+      return await track(context, channel, ref, "payload" in payload ? payload.payload : {});
     case "untrack": {
       const diff = context.presence.untrack(channel);
       if (diff) context.dispatcher.presenceDiff(channel.key, diff);
@@ -28,16 +29,25 @@ export async function handlePresence(
   }
 }
 
+/** Tells a channel that has just been joined who is there. */
+export function sendPresenceState(context: RealtimeContext, channel: Channel): void {
+  if (!channel.presenceEnabled || !channel.canRead("presence")) return;
+  if (exceedsRate(context)) return channel.shutdown(tooMany);
+  channel.push("presence_state", context.presence.state(channel.key));
+}
+
 async function track(context: RealtimeContext, channel: Channel, ref: Ref, payload: unknown): Promise<void> {
+  if (!await mayTrack(context, channel)) return channel.reply(ref, "error");
+  if (channel.closed) return;
   if (!isRecord(payload)) return channel.reply(ref, "error", { reason: "Presence track payload must be a map" });
+  if (context.presence.isTracked(channel, payload)) return channel.reply(ref, "ok");
   if (exceedsPayload(context.limits, toBytes(JSON.stringify(payload)).length)) {
     return channel.shutdown("Track message size exceeded");
   }
-  if (!await mayTrack(context, channel)) return channel.reply(ref, "error");
-  if (channel.closed) return;
+  if (exceedsRate(context)) return channel.shutdown(tooMany);
+
   channel.presenceEnabled = true;
-  const diff = context.presence.track(channel, payload);
-  if (diff) context.dispatcher.presenceDiff(channel.key, diff);
+  context.dispatcher.presenceDiff(channel.key, context.presence.track(channel, payload));
   channel.reply(ref, "ok");
 }
 
@@ -56,14 +66,15 @@ async function mayTrack({ authorizer, log }: RealtimeContext, channel: Channel):
   return channel.writable.presence === true;
 }
 
-function exceedsRate({ limits, now, rates }: RealtimeContext, channel: Channel): boolean {
+function exceedsCalls({ limits, now }: RealtimeContext, channel: Channel): boolean {
+  const { presenceCalls } = channel;
+  if (presenceCalls && now() <= presenceCalls.until) return ++presenceCalls.count > limits.maxPresenceCallsPerChannel;
+  channel.presenceCalls = { count: 1, until: now() + limits.presenceWindowMs };
+  return false;
+}
+
+function exceedsRate({ limits, rates }: RealtimeContext): boolean {
+  if (rates.presence.perSecond() > limits.maxPresenceMessagesPerSecond) return true;
   rates.presence.add();
-  const since = now() - callWindowMs;
-  channel.presenceCalls = [...channel.presenceCalls.filter((at) => at > since), now()];
-  if (channel.presenceCalls.length > limits.maxPresenceCallsPerChannel) {
-    channel.shutdown("Client presence rate limit exceeded");
-  } else if (rates.presence.perSecond() > limits.maxPresenceMessagesPerSecond) {
-    channel.shutdown("Too many presence messages per second");
-  }
-  return channel.closed;
+  return false;
 }

@@ -19,12 +19,17 @@ interface Entry {
 export class PresenceRegistry {
   readonly #entries = new Map<string, Map<Channel, Entry>>();
 
-  track(channel: Channel, payload: Record<string, unknown>): PresenceDiff | undefined {
+  /** Whether the channel tracks just this already. */
+  isTracked(channel: Channel, payload: Record<string, unknown>): boolean {
+    const entry = this.#entries.get(channel.key)?.get(channel);
+    return entry !== undefined && isDeepStrictEqual(entry.payload, payload);
+  }
+
+  track(channel: Channel, payload: Record<string, unknown>): PresenceDiff {
     const entries = this.#entries.get(channel.key) ?? new Map<Channel, Entry>();
     this.#entries.set(channel.key, entries);
 
     const before = entries.get(channel);
-    if (before && isDeepStrictEqual(before.payload, payload)) return undefined;
     const meta: PresenceMeta = { ...payload, phx_ref: newRef() };
     if (before) meta.phx_ref_prev = before.meta.phx_ref;
     const entry = { presenceKey: channel.presenceKey, payload, meta };

@@ -4,7 +4,7 @@ import type { RealtimeLimits } from "./limits.ts";
 
 export interface StoredMessage {
   id: string;
-  event: string;
+  event: string | null;
   payload: unknown;
   binaryPayload: Uint8Array<ArrayBuffer> | null;
 }
@@ -18,8 +18,9 @@ const latestMs = Date.parse("9999-12-31T23:59:59Z");
 export function replayer(sql: Sql, limits: RealtimeLimits, now: () => number): ReplayMessages {
   const ReplayRequest = z.object({
     since: z.number().int().min(earliestMs).max(latestMs),
-    limit: z.number().int().default(limits.maxReplayRows).transform((n) =>
-      Math.min(Math.max(n, 1), limits.maxReplayRows)
+    limit: z.preprocess(
+      (limit) => limit === false ? limits.maxReplayRows : limit ?? limits.maxReplayRows,
+      z.number().int().transform((n) => Math.min(Math.max(n, 1), limits.maxReplayRows)),
     ),
   });
 
@@ -40,7 +41,7 @@ export function replayer(sql: Sql, limits: RealtimeLimits, now: () => number): R
     ]);
     return rows.reverse().map(({ id, event, payload, binary_payload }) => ({
       id,
-      event: event ?? "",
+      event,
       payload,
       binaryPayload: binary_payload && new Uint8Array(binary_payload),
     }));

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { JSONWebKeySet } from "jose";
 import postgres from "postgres";
 import { Authorizer } from "./authorization.ts";
@@ -38,14 +39,15 @@ export interface Realtime extends AsyncDisposable {
   fetch(request: Request, original?: Request): Promise<Response>;
   /** Off: all sockets are closed and new ones refused with 503, as in an outage. */
   setEnabled(enabled: boolean): void;
-  /** Changes the given faults; the others stay as they are. */
+  /** Tells every channel that the server wants it to go, and closes all sockets. */
+  disconnect(): void;
+  /** Changes what is named; resolves once it shows. */
   setFaults(faults: Partial<RealtimeFaults>): Promise<void>;
   stop(): Promise<void>;
 }
 
 const slotPrefix = "supabase_realtime_messages_replication_slot";
 const publication = "supabase_realtime_messages_publication";
-const maintenanceEveryMs = 60 * 60 * 1000;
 // Told by the service when it restarts: clients connect again.
 const serviceRestart = 1012;
 
@@ -68,20 +70,26 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     requests: new RateCounter(now),
   };
   const { maxMessagesPerSecond } = limits;
-  const dispatcher = new Dispatcher({ faults, messageRate: rates.messages, maxMessagesPerSecond });
+  const dispatcher = new Dispatcher({
+    faults,
+    messageRate: rates.messages,
+    presenceRate: rates.presence,
+    maxMessagesPerSecond,
+  });
   const link = new ReplicationLink({
     dbUrl,
     publication,
     slotPrefix,
     log,
     prepare: async () => {
-      await maintainPartitions(sql, now());
+      await maintainPartitions(sql, now(), faults.missingPartition);
       await ensurePublication(sql, publication);
     },
     onInsert: databaseMessages({ dispatcher, limits, messageRate: rates.messages, log }),
   });
   const context: RealtimeContext = {
     limits,
+    faults,
     now,
     log,
     verifyToken: tokenVerifier({ jwtSecret: options.jwtSecret, jwks: options.jwks, now }),
@@ -89,6 +97,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     dispatcher,
     presence: new PresenceRegistry(),
     replayMessages: replayer(sql, limits, now),
+    isReplicating: () => link.connected,
     replicationReady: () => link.whenConnected(),
     rates,
     sockets: new Set(),
@@ -107,7 +116,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   }
 
   async function maintain(): Promise<void> {
-    await maintainPartitions(sql, now()).catch((error) => {
+    await maintainPartitions(sql, now(), faults.missingPartition).catch((error) => {
       log({ event: "realtime.maintenance_failed", reason: String(error) });
     });
   }
@@ -115,7 +124,9 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   async function stop(): Promise<void> {
     context.closing = true;
     for (const timer of timers) clearInterval(timer);
+    if (limits.drainMs > 0 && context.sockets.size > 0) await delay(limits.drainMs);
     closeSockets();
+    dispatcher.stop();
     await link.stop();
     await sql.end({ timeout: 1 });
   }
@@ -123,10 +134,10 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   return {
     async start() {
       await link.start();
-      timers.push(setInterval(maintain, maintenanceEveryMs), setInterval(sweep, limits.noChannelSweepMs));
+      timers.push(setInterval(maintain, limits.maintenanceMs), setInterval(sweep, limits.noChannelSweepMs));
     },
     async fetch(request, original = request) {
-      if (!enabled) return new Response("Service Unavailable", { status: 503 });
+      if (!enabled || context.closing) return new Response("Service Unavailable", { status: 503 });
       if (new URL(request.url).pathname === "/socket/websocket") return await openSocket(context, request, original);
       return await restApi.fetch(request);
     },
@@ -134,9 +145,13 @@ export function createRealtime(options: RealtimeOptions): Realtime {
       enabled = value;
       if (!enabled) closeSockets();
     },
-    setFaults(changed) {
-      Object.assign(faults, changed);
-      return Promise.resolve();
+    disconnect() {
+      for (const socket of [...context.sockets]) socket.disconnect(serviceRestart);
+    },
+    async setFaults(changes) {
+      const { missingPartition } = faults;
+      Object.assign(faults, changes);
+      if (faults.missingPartition !== missingPartition) await maintainPartitions(sql, now(), faults.missingPartition);
     },
     stop,
     [Symbol.asyncDispose]: stop,

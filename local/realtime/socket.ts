@@ -63,6 +63,15 @@ export class Socket {
     if (this.channels.get(channel.topic) === channel) this.channels.delete(channel.topic);
   }
 
+  /** Told by the operator's hand to go: every channel hears it before the socket closes. */
+  disconnect(code: number): void {
+    const payload = { extension: "system", status: "ok", message: "Server requested disconnect" };
+    for (const { topic } of this.channels.values()) {
+      this.send({ kind: "message", joinRef: null, ref: null, topic, event: "system", payload });
+    }
+    this.close(code);
+  }
+
   close(code: number): void {
     if (this.#webSocket.readyState === WebSocket.OPEN) this.#webSocket.close(code);
     this.#ended();
@@ -95,7 +104,7 @@ export class Socket {
       if (event === "phx_leave") return this.#leave(frame);
     }
     const channel = this.channels.get(frame.topic);
-    if (channel) return await channel.handle(frame);
+    if (channel) return await channel.handle(frame).catch((error) => channel.crash(error));
     this.reply({ joinRef: null, ref: frame.ref, topic: frame.topic }, "error", { reason: "unmatched topic" });
   }
 
@@ -104,8 +113,9 @@ export class Socket {
     // Joining again replaces the channel, whether or not the new join succeeds.
     const replaced = this.channels.get(topic);
     replaced?.close();
+    let open = (): void => {};
     try {
-      await joinChannel(this.#context, this, frame);
+      open = await joinChannel(this.#context, this, frame);
       this.hasJoined = true;
     } catch (cause) {
       const { log, limits } = this.#context;
@@ -116,6 +126,11 @@ export class Socket {
       if (error.closesSocket) this.close(1001);
     }
     replaced?.sendClose();
+    try {
+      open();
+    } catch (error) {
+      this.channels.get(topic)?.crash(error);
+    }
   }
 
   #leave({ topic, joinRef, ref }: MessageFrame): void {

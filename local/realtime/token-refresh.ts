@@ -10,7 +10,8 @@ export async function refreshToken(context: RealtimeContext, channel: Channel, p
   if (typeof token !== "string" || token.startsWith("sb_") || token === channel.token) return;
   try {
     const claims = await context.verifyToken(token);
-    const refusal = channel.isPrivate && await refusalFor(context, channel, claims);
+    const asks = channel.isPrivate && !context.faults.frozenPermissions;
+    const refusal = asks && await refusalFor(context, channel, claims);
     if (refusal) return channel.shutdown(refusal);
     if (channel.closed) return;
     channel.token = token;
@@ -44,7 +45,10 @@ export function noReadPermission(subTopic: string): string {
 }
 
 function shutdownText(error: unknown, subTopic: string): string {
-  if (error instanceof TokenError) return error.code === "JwtSignatureError" ? ":signature_error" : error.message;
-  if (error instanceof AuthorizationError && error.code !== "database-down") return noReadPermission(subTopic);
+  if (error instanceof TokenError) return error.shutdownText;
+  if (error instanceof AuthorizationError) {
+    if (error.code === "policy-error") return noReadPermission(subTopic);
+    if (error.code === "query-canceled") return "Query was cancelled, please try again";
+  }
   return "Realtime was unable to connect to the project database";
 }

@@ -31,6 +31,11 @@ Deno.test("a refused token names its reason", async () => {
     [await sign({ role: "anon", exp: 1_000_000 }), "InvalidJWTToken", "Token has expired 0 seconds ago"],
     [await sign({ role: "anon" }), "InvalidJWTToken", missing],
     [await sign({ exp: 1_000_001 }), "InvalidJWTToken", missing],
+    [
+      await sign({ role: "anon", exp: 1_000_001, iat: "x" as never }),
+      "UnknownErrorOnChannel",
+      "Unknown Error on Channel",
+    ],
   ];
   for (const [token, code, message] of cases) await assert.rejects(verify(token), { code, message });
 });
@@ -44,4 +49,30 @@ Deno.test("a public key verifies tokens that name it, and the secret all others"
     await verifyBoth(await new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: "k1" }).sign(privateKey)),
   );
   assert.ok(await verifyBoth(await sign(claims)));
+});
+
+Deno.test("a token that names no key there is says so; HS falls back to the secret, or uses a key of its kid", async () => {
+  const rest = "check your JWT secret or JWKS configuration";
+  const { privateKey } = await generateKeyPair("ES256");
+  const claims = { role: "anon", exp: 1_000_001 };
+  const named = await new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: "other" }).sign(privateKey);
+  const nameless = await new SignJWT(claims).setProtectedHeader({ alg: "ES256" }).sign(privateKey);
+  const k = "c2hhcmVkLXNlY3JldC1vZi1hdC1sZWFzdC0zMi1ieXRlcw";
+  const verifyKeys = tokenVerifier({ jwtSecret, jwks: { keys: [{ kty: "oct", kid: "shared", k }] }, now });
+
+  const refused = {
+    code: "JwtSignerError",
+    message: `Failed to generate JWT signer for key ID (kid) "other", ${rest}`,
+  };
+  await assert.rejects(verifyKeys(named), refused);
+  for (const verifier of [verify, verifyKeys]) {
+    await assert.rejects(verifier(nameless), {
+      code: "JwtSignerError",
+      message: `Failed to generate JWT signer, ${rest}`,
+    });
+  }
+  const shared = (kid: string, secret: Uint8Array) =>
+    new SignJWT(claims).setProtectedHeader({ alg: "HS256", kid }).sign(secret);
+  assert.ok(await verifyKeys(await shared("shared", Uint8Array.fromBase64(k, { alphabet: "base64url" }))));
+  assert.ok(await verifyKeys(await shared("unknown", new TextEncoder().encode(jwtSecret))));
 });

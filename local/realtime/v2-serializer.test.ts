@@ -76,5 +76,5 @@ Deno.test("V2 carries fields of 255 bytes and not of 256", () => {
     return v2Serializer.encode({ kind: "broadcast", topic: "t".repeat(bytes), broadcast });
   };
   assert.equal(encode(255)?.length, 5 + 255 + 1 + 2);
-  assert.equal(encode(256), undefined);
+  assert.throws(() => encode(256), RangeError);
 });

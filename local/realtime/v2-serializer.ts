@@ -56,9 +56,11 @@ function encodeText(frame: ServerFrame & { kind: "message" }): WireData {
 }
 
 // 04 | len(topic) | len(event) | len(metadata) | encoding | the fields | body
-function encodeBroadcast({ topic, broadcast, meta }: ServerFrame & { kind: "broadcast" }): WireData | undefined {
+function encodeBroadcast({ topic, broadcast, meta }: ServerFrame & { kind: "broadcast" }): WireData {
   const fields = [topic, broadcast.event, meta ? JSON.stringify(meta) : ""].map(toBytes);
-  if (fields.some((field) => field.length > maxFieldBytes)) return undefined;
+  if (fields.some((field) => field.length > maxFieldBytes)) {
+    throw new RangeError(`Cannot encode a broadcast: topic, event and metadata have at most ${maxFieldBytes} bytes`);
+  }
   const encoding = broadcast.encoding === "json" ? jsonEncoding : rawEncoding;
   return concat([
     Uint8Array.of(userBroadcast, ...fields.map((field) => field.length), encoding),

@@ -42,12 +42,14 @@ export class RawSocket implements Disposable {
     webSocket.onclose = ({ code }) => this.#closed.resolve(code);
   }
 
-  static async open(options: { vsn?: string; key?: string; url?: string } = {}): Promise<RawSocket> {
+  static async open(
+    options: { vsn?: string; key?: string; url?: string; headers?: Record<string, string> } = {},
+  ): Promise<RawSocket> {
     const url = new URL("realtime/v1/websocket", (options.url ?? stack.url).replace(/\/?$/, "/"));
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("apikey", options.key ?? stack.publishableKey);
     if (options.vsn) url.searchParams.set("vsn", options.vsn);
-    const webSocket = new WebSocket(url);
+    const webSocket = new WebSocket(url, { headers: options.headers ?? {} });
     const socket = new RawSocket(webSocket, options.vsn);
     await new Promise<void>((resolve, reject) => {
       webSocket.onopen = () => resolve();
@@ -113,6 +115,29 @@ export class RawSocket implements Disposable {
 
   nextEvent(event: string): Promise<Frame> {
     return this.next((frame) => frame.event === event);
+  }
+
+  /** The next frame whatever it is, which has to be a shutdown of the channel with this text, and its close. */
+  async nextShutdown(subTopic: string, message: string | RegExp): Promise<void> {
+    const { event, payload } = await this.next();
+    assert.equal(event, "system");
+    if (typeof message === "string") assert.equal(payload.message, message);
+    else assert.match(payload.message, message);
+    const { message: _, ...rest } = payload;
+    assert.deepEqual(rest, { extension: "system", status: "error", channel: subTopic });
+    const close = await this.next();
+    assert.deepEqual([close.event, close.topic, close.payload], ["phx_close", `realtime:${subTopic}`, {}]);
+  }
+
+  /** Sends a broadcast on a channel joined with `ack` and waits until it is handed on. */
+  async broadcast(subTopic: string, joinRef: string, event = "e", payload: unknown = {}): Promise<void> {
+    const reply = await this.request(
+      `realtime:${subTopic}`,
+      "broadcast",
+      { type: "broadcast", event, payload },
+      joinRef,
+    );
+    assert.deepEqual(reply.payload, { status: "ok", response: {} });
   }
 
   /** What has come and was not taken, once everything sent before has been answered. */

@@ -1,5 +1,5 @@
 import { SignJWT } from "jose";
-import postgres, { type Sql } from "postgres";
+import postgres, { type Notice, type Sql } from "postgres";
 
 export interface Stack {
   url: string;
@@ -46,10 +46,35 @@ export function newTopic(): string {
   return `conformance:${crypto.randomUUID()}`;
 }
 
+/** A token that may everything. */
+export function serviceToken(): Promise<string> {
+  return signToken({ role: "service_role" });
+}
+
 /** A connection as the role that applications migrate with. */
-export function connectDatabase(): { sql: Sql } & AsyncDisposable {
-  const sql = postgres(stack.dbUrl, { max: 2, onnotice: () => {} });
+export function connectDatabase(
+  onWarning: (message: string) => void = () => {},
+): { sql: Sql } & AsyncDisposable {
+  const onnotice = ({ severity, message }: Notice) => {
+    if (severity === "WARNING") onWarning(message ?? "");
+  };
+  const sql = postgres(stack.dbUrl, { max: 2, onnotice });
   return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
+}
+
+/** A policy on realtime.messages for a role, until disposed. */
+export async function addPolicy(
+  sql: Sql,
+  command: "select" | "insert",
+  condition: string,
+  role = "authenticated",
+): Promise<AsyncDisposable> {
+  const name = `conformance ${crypto.randomUUID()}`;
+  const clause = command === "select" ? "using" : "with check";
+  await sql.unsafe(`create policy "${name}" on realtime.messages for ${command} to ${role} ${clause} (${condition})`);
+  return {
+    [Symbol.asyncDispose]: async () => void await sql.unsafe(`drop policy if exists "${name}" on realtime.messages`),
+  };
 }
 
 /** Lets `authenticated` do what is named in the topic, until disposed. */
@@ -58,21 +83,10 @@ export async function grantTopic(
   topic: string,
   allowed: { read?: string[]; write?: string[] },
 ): Promise<AsyncDisposable> {
-  const names: string[] = [];
-  const add = async (command: "select" | "insert", clause: string, extensions: string[]): Promise<void> => {
-    const name = `${topic} ${command}`;
-    const list = extensions.map((extension) => `'${extension}'`).join(", ");
-    await sql.unsafe(
-      `create policy "${name}" on realtime.messages for ${command} to authenticated ` +
-        `${clause} ((select realtime.topic()) = '${topic}' and extension in (${list}))`,
-    );
-    names.push(name);
-  };
-  if (allowed.read) await add("select", "using", allowed.read);
-  if (allowed.write) await add("insert", "with check", allowed.write);
-  return {
-    async [Symbol.asyncDispose]() {
-      for (const name of names) await sql.unsafe(`drop policy if exists "${name}" on realtime.messages`);
-    },
-  };
+  const condition = (extensions: string[]) =>
+    `(select realtime.topic()) = '${topic}' and extension in (${extensions.map((name) => `'${name}'`).join(", ")})`;
+  await using policies = new AsyncDisposableStack();
+  if (allowed.read) policies.use(await addPolicy(sql, "select", condition(allowed.read)));
+  if (allowed.write) policies.use(await addPolicy(sql, "insert", condition(allowed.write)));
+  return policies.move();
 }
