@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { SignJWT } from "jose";
 import { connectClient, Inbox } from "./support/client.ts";
-import { ignore, startRealtime } from "./support/own-server.ts";
+import { jumpingClock } from "./support/jumping-clock.ts";
+import { ignore, type OwnServer, startRealtime } from "./support/own-server.ts";
 import { RawSocket } from "./support/raw-socket.ts";
 import { newTopic, signToken, stack } from "./support/stack.ts";
 
@@ -9,11 +10,18 @@ function sign(claims: Record<string, unknown>): Promise<string> {
   return new SignJWT(claims).setProtectedHeader({ alg: "HS256" }).sign(new TextEncoder().encode(stack.jwtSecret));
 }
 
+/** A server that looks at its tokens all the time, and whose clock can be moved on. */
+async function startWithClock(): Promise<{ server: OwnServer; pass: (seconds: number) => void }> {
+  const { now, jump } = jumpingClock();
+  const server = await startRealtime({ now, limits: { tokenCheckMs: 20 } });
+  return { server, pass: (seconds) => jump(seconds * 1000) };
+}
+
 Deno.test("a channel ends when its token does, within a second; its socket and other channels live", async () => {
   using socket = await RawSocket.open({ vsn: "2.0.0" });
   const [topic, other] = [newTopic(), newTopic()];
   await socket.join(other);
-  const exp = Math.floor(Date.now() / 1000) + 2;
+  const exp = Math.floor(Date.now() / 1000) + 3;
   await socket.join(topic, { token: await sign({ role: "authenticated", exp }) });
   await socket.nextShutdown(topic, /^Token has expired \d+ seconds ago$/);
   const late = Date.now() - exp * 1000;
@@ -21,28 +29,33 @@ Deno.test("a channel ends when its token does, within a second; its socket and o
   assert.equal((await socket.request(`realtime:${other}`, "presence", { type: "presence" })).payload.status, "ok");
 });
 
-Deno.test("a new token keeps a channel open past the old one, without an answer", async () => {
-  using socket = await RawSocket.open({ vsn: "2.0.0" });
+Deno.test("a new token keeps a channel open past the old one, without an answer", { ignore }, async () => {
+  const { server, pass } = await startWithClock();
+  await using _server = server;
+  using socket = await server.open();
   const [topic, shorter] = [newTopic(), newTopic()];
-  const expiresInSeconds = 2;
-  const token = await signToken({ expiresInSeconds });
+  const token = await signToken({ expiresInSeconds: 60 });
   await socket.join(topic, { token });
   socket.send(`realtime:${topic}`, "access_token", { access_token: await signToken() });
   await socket.join(shorter, { token });
+  pass(60);
   await socket.nextShutdown(shorter, /^Token has expired/);
   assert.deepEqual(await socket.rest(), []);
 });
 
-Deno.test("the same token, none and a gateway's key are ignored: the old end stays", async () => {
-  using socket = await RawSocket.open({ vsn: "2.0.0" });
+Deno.test("the same token, none and a gateway's key are ignored: the old end stays", { ignore }, async () => {
+  const { server, pass } = await startWithClock();
+  await using _server = server;
+  using socket = await server.open();
   const topic = newTopic();
-  const token = await signToken({ expiresInSeconds: 2 });
+  const token = await signToken({ expiresInSeconds: 60 });
   await socket.join(topic, { token });
   for (const ignored of [null, "sb_publishable_x", token]) {
     socket.send(`realtime:${topic}`, "access_token", { access_token: ignored });
   }
   socket.send(`realtime:${topic}`, "access_token", {});
   assert.deepEqual(await socket.rest(), []);
+  pass(60);
   await socket.nextShutdown(topic, /^Token has expired/);
 });
 
@@ -87,13 +100,15 @@ Deno.test("a join with a token that is no good is told the code and the reason",
 });
 
 Deno.test(
-  "the connection's token is not looked at again, but joins without one of their own live by it",
+  "joins without a token of their own live by the connection's, which is not looked at again",
   { ignore },
   async () => {
-    await using server = await startRealtime();
-    using socket = await server.open({ expiresInSeconds: 2 });
+    const { server, pass } = await startWithClock();
+    await using _server = server;
+    using socket = await server.open({ expiresInSeconds: 60 });
     const topic = newTopic();
     await socket.join(topic);
+    pass(60);
     await socket.nextShutdown(topic, /^Token has expired/);
     assert.match(
       (await socket.tryJoin(newTopic())).reply.payload.response.reason,
@@ -103,23 +118,14 @@ Deno.test(
   },
 );
 
-Deno.test("a long-lived channel's token is looked at again and again", { ignore }, async () => {
-  let ahead = 0;
-  await using server = await startRealtime({ now: () => Date.now() + ahead, limits: { tokenCheckMs: 20 } });
-  using socket = await server.open();
-  const topic = newTopic();
-  await socket.join(topic);
-  ahead = 3_600_000;
-  await socket.nextShutdown(topic, /^Token has expired 30\d\d seconds ago$/);
-});
-
 Deno.test("the official client: a channel is closed at its token's end and stays so; setAuth in time keeps it", {
   ignore,
 }, async () => {
-  await using server = await startRealtime();
+  const { server, pass } = await startWithClock();
+  await using _server = server;
   const open = async () => {
     const connection = connectClient({ url: server.url, key: await signToken() });
-    await connection.client.realtime.setAuth(await signToken({ expiresInSeconds: 2 }));
+    await connection.client.realtime.setAuth(await signToken({ expiresInSeconds: 60 }));
     const statuses = new Inbox<string>();
     const channel = connection.client.channel(newTopic(), { config: { broadcast: { ack: true } } });
     channel.subscribe(statuses.put);
@@ -131,6 +137,9 @@ Deno.test("the official client: a channel is closed at its token's end and stays
   const refreshed = await open();
   await using _refreshed = refreshed.connection;
   await refreshed.connection.client.realtime.setAuth(await signToken());
+  // Frames of one socket keep their order, so the answer tells that the token is there.
+  assert.equal(await refreshed.channel.send({ type: "broadcast", event: "e", payload: {} }), "ok");
+  pass(60);
   assert.equal(await lapsed.statuses.next(), "CLOSED");
   assert.deepEqual(lapsed.connection.client.getChannels(), []);
   assert.equal(await refreshed.channel.send({ type: "broadcast", event: "e", payload: {} }), "ok");

@@ -19,6 +19,13 @@ export interface JoinOptions {
   token?: string;
 }
 
+export interface OpenOptions {
+  vsn?: string;
+  key?: string;
+  url?: string;
+  headers?: Record<string, string>;
+}
+
 const waitMs = 12_000;
 
 /** A websocket that speaks one version of the protocol by hand. */
@@ -42,14 +49,17 @@ export class RawSocket implements Disposable {
     webSocket.onclose = ({ code }) => this.#closed.resolve(code);
   }
 
-  static async open(
-    options: { vsn?: string; key?: string; url?: string; headers?: Record<string, string> } = {},
-  ): Promise<RawSocket> {
+  /** Where a socket is opened, the stack's own server unless named otherwise. */
+  static address(options: OpenOptions = {}): URL {
     const url = new URL("realtime/v1/websocket", (options.url ?? stack.url).replace(/\/?$/, "/"));
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("apikey", options.key ?? stack.publishableKey);
     if (options.vsn) url.searchParams.set("vsn", options.vsn);
-    const webSocket = new WebSocket(url, { headers: options.headers ?? {} });
+    return url;
+  }
+
+  static async open(options: OpenOptions = {}): Promise<RawSocket> {
+    const webSocket = new WebSocket(RawSocket.address(options), { headers: options.headers ?? {} });
     const socket = new RawSocket(webSocket, options.vsn);
     await new Promise<void>((resolve, reject) => {
       webSocket.onopen = () => resolve();
