@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { UsageError } from "../shared/usage-error.ts";
 import { type CliOptions, help, identityFileName, readOptions } from "./cli-options.ts";
 import { explainStart, type Explanation } from "./explain-start.ts";
+import { printableLine } from "../shared/printable.ts";
 import { builtInHandlers } from "./handlers/built-in.ts";
 import { jsonLine, textLine } from "./log-line.ts";
 import type { Log } from "./log.ts";
@@ -131,7 +132,8 @@ function explain(error: unknown, url: string): Explanation {
 
 function complain({ message, advice }: Explanation, logFormat: "text" | "json"): void {
   const event = { level: "error", event: "worker.cannot_start", message, fields: { advice } } as const;
-  process.stderr.write(logFormat === "json" ? `${jsonLine(event, new Date())}\n` : `${message}.\n${advice}.\n`);
+  const lines = `${printableLine(message)}.\n${printableLine(advice)}.\n`;
+  process.stderr.write(logFormat === "json" ? `${jsonLine(event, new Date())}\n` : lines);
 }
 
 process.exit(await main(process.argv.slice(2)));

@@ -18,7 +18,6 @@ export interface Answer {
   readonly status: number;
   /** The parsed body, or undefined when it is empty or not JSON. */
   readonly body: unknown;
-  readonly headers: Headers;
 }
 
 /** One request and its JSON answer. No answer at all is an `UnavailableError`; an error status is the caller's matter. */
@@ -40,7 +39,7 @@ export async function exchange(url: string, options: ExchangeOptions): Promise<A
     if (options.signal?.aborted) throw options.signal.reason;
     throw new UnavailableError(`Cannot reach ${origin}: ${networkReason(cause)}`, { cause });
   }
-  return { ok: response.ok, status: response.status, body: parseJson(text), headers: response.headers };
+  return { ok: response.ok, status: response.status, body: parseJson(text) };
 }
 
 /** Why a request got no answer, in a few words that do not depend on the runtime. */

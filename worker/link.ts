@@ -12,7 +12,6 @@ export interface LinkOptions {
   readonly tenantId: string;
   readonly token: string;
   readonly log: Log;
-  readonly random?: () => number;
   /** The tasks channel is joined (anew). */
   readonly onOpen: () => void;
   /** The tasks channel is gone; the link keeps trying to join it again. */
@@ -45,10 +44,9 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    const jitter = options.random === undefined ? {} : { random: options.random };
     this.#client = new RealtimeClient(`${options.url.replace(/^http/, "ws")}/realtime/v1`, {
       params: { apikey: options.publishableKey },
-      reconnectAfterMs: (tries) => retryDelay(tries, { baseMs: 500, capMs: 10_000, ...jitter }),
+      reconnectAfterMs: (tries) => retryDelay(tries, { baseMs: 500, capMs: 10_000 }),
       sessionStorage: noStorage,
     });
     void this.#client.setAuth(options.token);
