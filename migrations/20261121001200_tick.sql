@@ -50,6 +50,31 @@ $$;
 comment on function muster_private.expire_leases(timestamptz) is
   'Turns workers offline that were silent past their deadline, and requeues their jobs';
 
+-- A first late tick after ticks in time: the database itself was away, and so were all who could have beaten. They get
+-- time to come back, or a restart would cost every running job an attempt. Where pg_cron has stopped, every tick is late,
+-- and only the first excuses anybody.
+create function muster_private.excuse_silence(at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if exists (
+    select from muster_private.scheduler_state s
+    where not s.was_late and s.last_tick_at < excuse_silence.at - muster_private.timing('tick_late'))
+  then
+    update muster.worker_heartbeats h set deadline_at = excuse_silence.at + muster_private.timing('tick_late')
+    from (
+      select b.worker_id from muster.worker_heartbeats b
+      where b.deadline_at < excuse_silence.at + muster_private.timing('tick_late')
+      order by b.worker_id
+      for no key update skip locked
+    ) silent
+    where h.worker_id = silent.worker_id;
+  end if;
+end
+$$;
+comment on function muster_private.excuse_silence(timestamptz) is
+  'After an outage of the database: gives workers 10 s to be heard again before they count as lost';
+
 create function muster_private.expire_attempts(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
 as $$
@@ -206,6 +231,7 @@ begin
     return jsonb_build_object('ran', false);
   end if;
   v_now := muster_private.now();
+  perform muster_private.excuse_silence(v_now);
   select * into v_lost from muster_private.expire_leases(v_now);
   select * into v_overdue from muster_private.expire_attempts(v_now);
   v_expired := muster_private.expire_waiting_jobs(v_now);

@@ -229,6 +229,24 @@ Deno.test("tick() notes when it ran, how many workers beat, and how many of them
   assert.deepEqual([row!.last_tick_at, row!.beating_count, row!.busy_count], [await db.now(), 2, 1]);
 });
 
+Deno.test("tick() that comes late after ticks in time gives the workers 10 seconds: the database was away, not they", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [back, gone] = [await createWorker(db, tenant), await createWorker(db, tenant)];
+  await submit(db, tenant, {}, {});
+  const [held] = await back.claim();
+  const [lost] = await gone.claim();
+  await db.advance(60, { asOutage: true });
+  assert.equal((await tick(db)).lost_workers, 0);
+  await back.heartbeat({ running: [held!] });
+  await db.advance(9);
+  assert.equal((await tick(db)).lost_workers, 0);
+  await db.advance(2);
+  assert.equal((await tick(db)).lost_workers, 1);
+  assert.equal((await getJob(db, tenant, held!.job_id)).status, "running");
+  assert.equal((await getJob(db, tenant, lost!.job_id)).attempts, 1);
+});
+
 Deno.test("where nobody ticks, a claim does it and is to be repeated", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);

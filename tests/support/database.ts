@@ -90,8 +90,9 @@ export class TestDatabase implements AsyncDisposable {
     return row!.at;
   }
 
-  async advance(seconds: number): Promise<void> {
+  async advance(seconds: number, { asOutage = false } = {}): Promise<void> {
     await this.sql`update muster_private.test_clock set at = at + make_interval(secs => ${seconds})`;
+    if (seconds > 10 && !asOutage) await this.sql`update muster_private.scheduler_state set was_late = true`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
