@@ -9,7 +9,7 @@ export interface Explanation {
 }
 
 /** Why a worker could not start, for the person at the terminal. */
-export function explainStart(error: unknown, url: string, now: number = Date.now()): Explanation {
+export function explainStart(error: unknown, url: string): Explanation {
   if (error instanceof IdentityError || error instanceof NotMusterError) {
     return { message: error.message, advice: error.advice };
   }
@@ -17,7 +17,6 @@ export function explainStart(error: unknown, url: string, now: number = Date.now
     return { message: error instanceof Error ? error.message : String(error), advice: "See npm run worker -- --help" };
   }
   if (error.code === "unavailable") return explainSilence(error, url);
-  if (error.code === "clock_skewed") return { message: clockMessage(error, now), advice: error.advice };
   if (error.code === "worker_revoked") {
     return {
       message: error.message,
@@ -39,12 +38,4 @@ function explainSilence(error: MusterError, url: string): Explanation {
     };
   }
   return { message: error.message, advice: "Check the network and --url, then start the worker again" };
-}
-
-function clockMessage(error: MusterError, now: number): string {
-  const serverTime = Date.parse(error.serverTime ?? "");
-  if (Number.isNaN(serverTime)) return error.message;
-  const seconds = Math.round(Math.abs(now - serverTime) / 1000);
-  const distance = seconds < 120 ? `${seconds} seconds` : `${Math.round(seconds / 60)} minutes`;
-  return `This machine's clock is ${distance} ${now < serverTime ? "behind" : "ahead of"} the project's`;
 }

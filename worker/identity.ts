@@ -117,9 +117,9 @@ export class Identity {
     await this.#save();
   }
 
-  /** Proof that this machine holds the key; good for one request. */
-  prove(purpose: ProofPurpose): Promise<string> {
-    return makeDeviceProof({ privateKey: this.#privateKey, publicJwk: this.publicJwk }, purpose);
+  /** Proof that this machine holds the key, made at the given time; good for one request. */
+  prove(purpose: ProofPurpose, now: () => number): Promise<string> {
+    return makeDeviceProof({ privateKey: this.#privateKey, publicJwk: this.publicJwk }, purpose, { now });
   }
 
   /** The worker has ended: another may be it now. */

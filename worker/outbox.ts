@@ -1,7 +1,7 @@
 import { limits } from "../shared/contracts/limits.ts";
-import { MusterError } from "../shared/errors.ts";
 import { sleep } from "../shared/sleep.ts";
 import { attemptKey, type AttemptRef, type JobEvent } from "./attempt.ts";
+import { isRefusal } from "./refusal.ts";
 import { retryDelay } from "./retry-delay.ts";
 
 export interface OutboxOptions {
@@ -120,7 +120,7 @@ export class Outbox {
           this.#options.onStale?.(attempt);
         }
       } catch (error) {
-        const refused = error instanceof MusterError && !error.retryable && error.code !== "unauthenticated";
+        const refused = isRefusal(error);
         if (refused && batch.length === 1) {
           this.#options.onDropped?.(1, error);
           continue;

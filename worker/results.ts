@@ -1,8 +1,8 @@
 import { limits } from "../shared/contracts/limits.ts";
-import { MusterError } from "../shared/errors.ts";
 import { attemptKey, type AttemptRef, type AttemptResult } from "./attempt.ts";
 import { clampText } from "./json-value.ts";
 import type { Log } from "./log.ts";
+import { isRefusal } from "./refusal.ts";
 import type { Spool } from "./spool.ts";
 
 /** Results to send in one call: enough to be quick, and little enough for a slow line. */
@@ -158,9 +158,7 @@ export class Results {
    * something in it, which is looked for one by one and replaced by a failure that says why. Answers what was done.
    */
   failed(batch: readonly AttemptResult[], error: unknown): string | null {
-    if (!(error instanceof MusterError) || !["invalid_request", "payload_too_large", "too_many"].includes(error.code)) {
-      return null;
-    }
+    if (!isRefusal(error)) return null;
     if (batch.length > 1) {
       this.#single = this.#waiting.size;
       return `a batch of ${batch.length} results was refused (${error.message}): sending them one by one`;

@@ -1,5 +1,6 @@
+import type { ProofPurpose } from "../shared/auth/device-proof.ts";
 import { EnrollAnswer } from "../shared/contracts/enroll.ts";
-import { MusterError, UnauthenticatedError } from "../shared/errors.ts";
+import { ClockSkewedError, MusterError, UnauthenticatedError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
 import { sleep } from "../shared/sleep.ts";
 import { exchange } from "./http.ts";
@@ -40,6 +41,7 @@ export class Session {
   #refreshing: Promise<string> | undefined;
   #renewAt = 0;
   #expiresAt = 0;
+  #clockOffsetMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: SessionOptions) {
@@ -49,7 +51,7 @@ export class Session {
   /** Joins the project with an enrollment token. */
   async enroll(details: EnrollDetails): Promise<EnrollAnswer> {
     const { identity } = this.#options;
-    const answer = await this.#post("/functions/v1/enroll", {
+    const answer = await this.#post("/functions/v1/enroll", { kind: "enroll", token: details.token }, {
       token: details.token,
       publicJwk: identity.publicJwk,
       ...(details.name === undefined ? {} : { name: details.name }),
@@ -57,7 +59,6 @@ export class Session {
       labels: details.labels,
       slots: details.slots,
       version: details.version,
-      proof: await identity.prove({ kind: "enroll", token: details.token }),
     });
     await this.#take(answer);
     return answer;
@@ -94,10 +95,8 @@ export class Session {
     if (identity.workerId === null) {
       throw new UnauthenticatedError("Cannot refresh a token: this worker has not enrolled");
     }
-    const answer = await this.#post("/functions/v1/enroll/refresh", {
-      workerId: identity.workerId,
-      proof: await identity.prove({ kind: "refresh", workerId: identity.workerId }),
-    });
+    const { workerId } = identity;
+    const answer = await this.#post("/functions/v1/enroll/refresh", { kind: "refresh", workerId }, { workerId });
     return await this.#take(answer);
   }
 
@@ -141,8 +140,35 @@ export class Session {
     }
   }
 
-  async #post(path: string, json: unknown): Promise<EnrollAnswer> {
-    const { url, fetch, headers } = this.#options;
+  /** A proof is refused where this machine's clock is off, with the project's time: the next one goes by that. */
+  async #post(path: string, purpose: ProofPurpose, body: Record<string, unknown>): Promise<EnrollAnswer> {
+    try {
+      return await this.#postProof(path, purpose, body);
+    } catch (error) {
+      const serverTime = error instanceof ClockSkewedError ? Date.parse(error.serverTime ?? "") : NaN;
+      if (Number.isNaN(serverTime)) throw error;
+      this.#clockOffsetMs = serverTime - Date.now();
+      this.#tellClock();
+      return await this.#postProof(path, purpose, body);
+    }
+  }
+
+  #tellClock(): void {
+    const seconds = Math.round(Math.abs(this.#clockOffsetMs) / 1000);
+    const distance = seconds < 120 ? `${seconds} seconds` : `${Math.round(seconds / 60)} minutes`;
+    const direction = this.#clockOffsetMs > 0 ? "behind" : "ahead of";
+    this.#options.log({
+      level: "warn",
+      event: "clock.skewed",
+      message: `this machine's clock is ${distance} ${direction} the project's: going by the project's; set the clock`,
+      fields: { seconds },
+    });
+  }
+
+  async #postProof(path: string, purpose: ProofPurpose, body: Record<string, unknown>): Promise<EnrollAnswer> {
+    const { url, identity, fetch, headers } = this.#options;
+    const proof = await identity.prove(purpose, () => Date.now() + this.#clockOffsetMs);
+    const json = { ...body, proof };
     const answer = await exchange(url + path, { fetch, method: "POST", headers: headers(), json, timeoutMs });
     if (!answer.ok) {
       const error = errorFromAnswer(answer.status, answer.body);

@@ -56,21 +56,6 @@ Deno.test("a missing, an unknown, an expired and a spent token are explained", a
   assert.match(await explanation({ token: once }), /no uses left\.\nAsk .*new/);
 });
 
-Deno.test("a clock that is off is explained, with how much", async () => {
-  const token = await newToken();
-  const ahead = new URL("./clock-ahead.ts", import.meta.url).href;
-  const folder = await Deno.makeTempDir();
-  const { stderr, code } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", ahead, "--url", project.url, "--token", token, "--identity", join(folder, "identity.json")],
-  }).output();
-  await Deno.remove(folder, { recursive: true });
-  assert.equal(code, 2);
-  assert.match(
-    new TextDecoder().decode(stderr),
-    /This machine's clock is 10 minutes ahead of the project's\.\nSet the machine's clock/,
-  );
-});
-
 Deno.test("slots, labels and options that make no sense are explained", async () => {
   assert.match(await explanation({ slots: 0 }), /--slots is "0": it must be a whole number from 1 to 256\./);
   assert.match(await explanation({ args: ["--label", "site"] }), /Cannot read label "site": it must be KEY=VALUE\./);

@@ -14,6 +14,8 @@ export interface WorkerProcessOptions {
   /** Further arguments. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A script to load before the worker's, by its path in the repository. */
+  readonly preload?: string;
 }
 
 /** A line that the worker script wrote with `--log-format json`. */
@@ -55,8 +57,11 @@ export class WorkerProcess {
       ...(options.args ?? []),
     ];
     const script = join(import.meta.dirname ?? "", "../../worker/cli.ts");
+    const preload = options.preload === undefined
+      ? []
+      : [`--preload=${join(import.meta.dirname ?? "", "../..", options.preload)}`];
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-lock", script, ...args],
+      args: ["run", "-A", "--no-lock", ...preload, script, ...args],
       env: { MUSTER_DEBUG: "1", ...options.env },
       stdin: "null",
       stdout: "piped",
