@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { type LocalStack, startLocalStack } from "../local/stack.ts";
+import { defaultLimits } from "../local/realtime/limits.ts";
 import { createTenant } from "./bench-tenant.ts";
 import { cpuSeconds } from "./cpu.ts";
 import type { HolderReport } from "./fleet-protocol.ts";
@@ -10,7 +11,6 @@ import { percentile } from "./statistics.ts";
 import type { MusterClient } from "../worker/index.ts";
 
 const perHolder = 250;
-const startsPerSecond = 20;
 const idleSeconds = 15;
 const single = 100;
 /** A session of Postgres that does nothing tells what it has written after so long, at the latest. */
@@ -24,15 +24,19 @@ export async function fleet(args: readonly string[]): Promise<void> {
       workers: { type: "string", default: "1000" },
       seconds: { type: "string", default: "60" },
       storms: { type: "string", default: "3" },
+      joins: { type: "string", default: String(defaultLimits.maxJoinsPerSecond) },
     },
   });
   const count = Number(values.workers);
   const victims = Math.ceil(count / 10);
+  const maxJoinsPerSecond = Number(values.joins);
+  // Each worker joins two channels, and shall not meet the limit yet.
+  const perSecond = Math.min(20, maxJoinsPerSecond / 3);
   await using stack = await startLocalStack({
     ephemeral: true,
     log: () => {},
     // The service would let in 200 sockets. Joins and presence calls stay limited as they are there.
-    realtime: { limits: { maxConnectedUsers: 4 * count, maxMessagesPerSecond: 1_000_000 } },
+    realtime: { limits: { maxConnectedUsers: 4 * count, maxMessagesPerSecond: 1_000_000, maxJoinsPerSecond } },
   });
   const sql = postgres(stack.adminDbUrl, { max: 2, onnotice: () => {} });
   const { app, token } = await createTenant(stack);
@@ -47,17 +51,18 @@ export async function fleet(args: readonly string[]): Promise<void> {
     const atRest = await measureCpu(stack, () => pause(idleSeconds));
 
     const began = performance.now();
+    const joining: HolderReport[] = [];
     const doomed = hold("doomed", true);
-    await doomed.tell({ kind: "start", count: victims, perSecond: startsPerSecond });
+    joining.push(await doomed.tell({ kind: "start", count: victims, perSecond }));
     await listeners(sql, victims);
     const held = await submit(app, victims, "bench.hold");
     await until(async () => (await sql`select from muster.jobs where status = 'running'`).length === victims);
     for (let left = count - victims; left > 0; left -= perHolder) {
       const holder = hold(`group-${holders.length}`, false);
-      await holder.tell({ kind: "start", count: Math.min(left, perHolder), perSecond: startsPerSecond });
+      joining.push(await holder.tell({ kind: "start", count: Math.min(left, perHolder), perSecond }));
     }
     await listeners(sql, count);
-    const joining = await reports(holders);
+    joining.push(...await reports(holders));
     console.log(`started and listening after ${seconds(performance.now() - began)}`);
     tellFrames("while they joined", joining, count);
     const { resident } = await memoryOf(holders.map(({ pid }) => pid));
