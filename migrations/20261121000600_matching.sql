@@ -175,32 +175,29 @@ comment on function muster_private.claim_for_worker(uuid, integer, timestamptz) 
   'Starts up to want queued jobs that fit on a worker with free slots, whose row the caller has locked';
 
 -- Hops over the index from class to class, so a long queue costs no more than a short one.
-create function muster_private.queued_classes(only_tenant_id uuid default null)
-returns table (tenant_id uuid, class_id bigint)
+create function muster_private.queued_classes(tenant_id uuid) returns table (class_id bigint)
 language plpgsql stable rows 20 set search_path = ''
 as $$
-#variable_conflict use_column
 begin
   return query
   with recursive hops as (
     (
-      select j.tenant_id, j.class_id from muster.jobs j
-      where j.status = 'queued' and j.tenant_id >= coalesce(only_tenant_id, '00000000-0000-0000-0000-000000000000')
-      order by j.tenant_id, j.class_id limit 1
+      select j.class_id as hop from muster.jobs j
+      where j.tenant_id = queued_classes.tenant_id and j.status = 'queued'
+      order by j.class_id limit 1
     )
     union all
-    select next.tenant_id, next.class_id from hops h
+    select next.class_id from hops h
     cross join lateral (
-      select j.tenant_id, j.class_id from muster.jobs j
-      where j.status = 'queued' and (j.tenant_id, j.class_id) > (h.tenant_id, h.class_id)
-      order by j.tenant_id, j.class_id limit 1
+      select j.class_id from muster.jobs j
+      where j.tenant_id = queued_classes.tenant_id and j.status = 'queued' and j.class_id > h.hop
+      order by j.class_id limit 1
     ) next
-    where only_tenant_id is null or h.tenant_id = only_tenant_id
   )
-  select h.tenant_id, h.class_id from hops h where only_tenant_id is null or h.tenant_id = only_tenant_id;
+  select h.hop from hops h;
 end
 $$;
-comment on function muster_private.queued_classes(uuid) is 'Classes that have a job in the queue, of one tenant or of all';
+comment on function muster_private.queued_classes(uuid) is 'Classes of a tenant that have a job in the queue';
 
 -- Which workers get the next `want` jobs of a class, one entry a job, the least loaded first. Nothing is locked. Few
 -- workers are asked one by one; among many that serve a class the first in the order of load are found soon.
@@ -246,6 +243,26 @@ $$;
 comment on function muster_private.next_workers(uuid, bigint, integer, uuid[]) is
   'Listening workers with free slots that serve a class, as often as they should get a job';
 
+create function muster_private.assignable_classes(tenant_id uuid) returns bigint[]
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- Most often all are busy, and then the queue need not be looked at.
+  if not exists (
+    select from muster.worker_devices w
+    where w.tenant_id = assignable_classes.tenant_id
+      and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+  ) then
+    return '{}';
+  end if;
+  return array(
+    select c.class_id from muster_private.queued_classes(assignable_classes.tenant_id) c
+    where cardinality(muster_private.next_workers(assignable_classes.tenant_id, c.class_id, 1, '{}')) > 0);
+end
+$$;
+comment on function muster_private.assignable_classes(uuid) is
+  'Classes of a tenant that have a job in the queue and a listening worker with a free slot';
+
 -- Pushes queued jobs of the tenant to idle workers that listen, the best job to the least loaded, and nudges each worker
 -- once. Takes the tenant lock: call it after every other lock. It goes in turns, a class a turn, the one with the best
 -- head first: where slots are scarce its jobs may overtake older ones of other classes, never ones of higher priority.
@@ -255,7 +272,7 @@ as $$
 declare
   v_turn constant integer := 50;
   v_head record;
-  v_spent bigint[] := array[]::bigint[];
+  v_classes bigint[];
   v_passed uuid[] := array[]::uuid[];
   v_want integer;
   v_workers uuid[];
@@ -264,17 +281,16 @@ declare
   v_assigned uuid[] := array[]::uuid[];
 begin
   perform muster_private.lock_queueing(assign_jobs.tenant_id);
+  v_classes := muster_private.assignable_classes(assign_jobs.tenant_id);
   loop
-    select c.class_id, head.priority, head.position,
-      lead(head.priority) over best as next_priority
+    select c.class_id, head.priority, lead(head.priority) over best as next_priority
     into v_head
-    from muster_private.queued_classes(assign_jobs.tenant_id) c
+    from unnest(v_classes) c (class_id)
     cross join lateral (
       select j.priority, j.position from muster.jobs j
-      where j.tenant_id = c.tenant_id and j.class_id = c.class_id and j.status = 'queued'
+      where j.tenant_id = assign_jobs.tenant_id and j.class_id = c.class_id and j.status = 'queued'
       order by j.priority desc, j.position limit 1
     ) head
-    where c.class_id <> all (v_spent)
     window best as (order by head.priority desc, head.position)
     order by head.priority desc, head.position
     limit 1;
@@ -298,7 +314,7 @@ begin
     -- The head itself may be in other hands: then the first that is free is as good.
     where best.place = 1 or v_head.next_priority is null or best.priority >= v_head.next_priority;
     if cardinality(v_jobs) = 0 then
-      v_spent := v_spent || v_head.class_id;
+      v_classes := array_remove(v_classes, v_head.class_id);
       continue;
     end if;
     -- Only workers that get a job are locked: another submission would pass over one that stays idle.

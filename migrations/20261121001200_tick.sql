@@ -265,9 +265,7 @@ begin
   for v_tenant in
     select t.id, t.id = any (v_freed) as is_freed
     from muster.tenants t
-    where t.id = any (v_freed) or t.id = any (v_queued) or t.id in (
-      select c.tenant_id from muster_private.queued_classes() c
-      where cardinality(muster_private.next_workers(c.tenant_id, c.class_id, 1, '{}')) > 0)
+    where t.id = any (v_freed) or t.id = any (v_queued) or cardinality(muster_private.assignable_classes(t.id)) > 0
     order by t.id
   loop
     if v_tenant.is_freed then
