@@ -181,6 +181,7 @@ async function measureStorm(
       listened = now.flatMap((report) => report.listened).filter((at) => at > killed);
       return listened.length >= count;
     }));
+  seen.push(...await reports(holders));
   const joined = seen.flatMap((report) => report.joined);
   const lasted = (Math.max(...listened) - killed) / 1000;
   const bySecond = new Map<number, number>();
