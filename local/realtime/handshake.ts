@@ -30,7 +30,7 @@ export async function openSocket(context: RealtimeContext, request: Request, ori
   const headers = extensionHeaders(request.headers);
   // Liveness is the heartbeat's business, not that of websocket pings.
   const { socket: webSocket, response } = Deno.upgradeWebSocket(original, { idleTimeout: 0 });
-  new Socket(context, { webSocket, serializer, token: token!, headers });
+  new Socket(context, { webSocket, serializer, token: token ?? "", headers });
   return response;
 }
 

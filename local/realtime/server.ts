@@ -148,9 +148,9 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     disconnect() {
       for (const socket of [...context.sockets]) socket.disconnect(serviceRestart);
     },
-    async setFaults(changes) {
+    async setFaults(changed) {
       const { missingPartition } = faults;
-      Object.assign(faults, changes);
+      Object.assign(faults, changed);
       if (faults.missingPartition !== missingPartition) await maintainPartitions(sql, now(), faults.missingPartition);
     },
     stop,
