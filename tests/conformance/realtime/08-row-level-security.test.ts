@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connectClient, Inbox, subscribe } from "./support/client.ts";
 import { ignore, startRealtime } from "./support/own-server.ts";
+import { answer, post } from "./support/rest.ts";
 import { addPolicy, connectDatabase, grantTopic, newTopic, signToken } from "./support/stack.ts";
 
 const both = ["broadcast", "presence"];
@@ -148,6 +149,28 @@ Deno.test("a policy that raises lets nobody in", { ignore }, async () => {
   );
   using socket = await server.open();
   assert.deepEqual((await socket.tryJoin(topic, { private: true })).reply.payload, refused(topic));
+});
+
+Deno.test("a policy whose query is cancelled is told apart", { ignore }, async () => {
+  await using server = await startRealtime();
+  await using database = connectDatabase();
+  const topic = newTopic();
+  const name = `conformance_${crypto.randomUUID().slice(0, 8)}`;
+  await using cleanup = new AsyncDisposableStack();
+  await database.sql.unsafe(
+    `create function ${name}() returns boolean language plpgsql as
+     $$ begin raise exception 'canceling statement due to statement timeout' using errcode = '57014'; end $$`,
+  );
+  cleanup.defer(async () => void await database.sql.unsafe(`drop function ${name}()`));
+  const condition = `case when topic = '${topic}' then ${name}() else false end`;
+  cleanup.use(await addPolicy(database.sql, "select", condition));
+  cleanup.use(await addPolicy(database.sql, "insert", condition));
+  using socket = await server.open();
+  const { reply } = await socket.tryJoin(topic, { private: true });
+  assert.match(reply.payload.response.reason, /^QueryCanceled: .*canceling statement due to statement timeout/);
+  const path = `/${encodeURIComponent(topic)}/events/e?private=true`;
+  const refusal = await post(path, "{}", { url: server.url, token: await signToken() });
+  assert.deepEqual(await answer(refusal), [422, { message: "Query canceled" }]);
 });
 
 Deno.test("asking leaves no rows and sends no message", { ignore }, async () => {

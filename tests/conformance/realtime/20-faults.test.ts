@@ -123,7 +123,7 @@ Deno.test("what is held back for a channel that has left does not come", { ignor
   const joinRef = await receiver.join(room.topic);
   using marker = await room.server.open();
   await marker.join(room.topic);
-  await room.server.realtime.setFaults({ delayMs: 100 });
+  await room.server.realtime.setFaults({ delayMs: 1000 });
   await room.send(1);
   await receiver.request(`realtime:${room.topic}`, "phx_leave", {}, joinRef);
   await receive(marker, 1);

@@ -156,6 +156,11 @@ export class RawSocket implements Disposable {
     return this.#frames.splice(0);
   }
 
+  /** How many frames have come and were not taken. */
+  get pending(): number {
+    return this.#frames.length;
+  }
+
   get closed(): Promise<number> {
     return this.#closed.promise;
   }
