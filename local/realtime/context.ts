@@ -25,6 +25,8 @@ export interface RealtimeContext {
   replicationReady: () => Promise<void>;
   rates: { messages: RateCounter; joins: RateCounter; presence: RateCounter; requests: RateCounter };
   sockets: Set<Socket>;
+  /** Called with every join, before what follows its answer. */
+  joined: () => void;
   /** Set while the server shuts down. */
   closing: boolean;
 }

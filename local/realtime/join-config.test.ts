@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { JoinConfig, joinToken } from "./join-config.ts";
 
-Deno.test("a malformed value takes its field's default and fails nothing", () => {
+Deno.test("realtime: a malformed value takes its field's default and fails nothing", () => {
   for (
     const payload of [null, "text", {}, { config: 1 }, { config: { private: "yes", broadcast: [], presence: "on" } }]
   ) {
@@ -22,7 +22,7 @@ Deno.test("a malformed value takes its field's default and fails nothing", () =>
   }
 });
 
-Deno.test("flags may be words, and a presence key any scalar", () => {
+Deno.test("realtime: flags may be words, and a presence key any scalar", () => {
   const config = JoinConfig.parse({
     config: { private: "TRUE", broadcast: { ack: "false", self: true }, presence: { key: 7, enabled: "True" } },
   });
@@ -32,7 +32,7 @@ Deno.test("flags may be words, and a presence key any scalar", () => {
   );
 });
 
-Deno.test("a channel lives by user_token, else access_token, else the connection's; a gateway's key is none", () => {
+Deno.test("realtime: a channel lives by user_token, else access_token, else the connection's; a gateway's key is none", () => {
   const cases: [object, string][] = [
     [{}, "connection"],
     [{ access_token: "a" }, "a"],

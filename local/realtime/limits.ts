@@ -28,6 +28,10 @@ export interface RealtimeLimits {
   /** How often a channel's token is looked at again, at the least. */
   tokenCheckMs: number;
   replicationReadyTimeoutMs: number;
+  /** As the service does: messages of the database are followed from the first join on, and while sockets are there. */
+  linkOnDemand: boolean;
+  /** How long the link outlasts the last socket that has joined, about, where it is made on demand. */
+  linkIdleMs: number;
   /** How often partitions are made and dropped; also done whenever the database is connected to. */
   maintenanceMs: number;
   /** How long a server that is stopped refuses joins before it closes its sockets. */
@@ -56,6 +60,8 @@ export const defaultLimits: RealtimeLimits = {
   connectErrorDelayMs: 2000,
   tokenCheckMs: 5 * 60_000,
   replicationReadyTimeoutMs: 60_000,
+  linkOnDemand: false,
+  linkIdleMs: 12 * 60_000,
   maintenanceMs: 4 * 60 * 60_000,
   drainMs: 0,
   privateOnly: false,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { RateCounter } from "./rate-counter.ts";
 
-Deno.test("RateCounter tells the mean of finished steps, up to a minute back", () => {
+Deno.test("realtime: RateCounter tells the mean of finished steps, up to a minute back", () => {
   let now = 0;
   const counter = new RateCounter(() => now);
   counter.add(500);

@@ -2,7 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { JSONWebKeySet } from "jose";
 import postgres from "postgres";
 import { Authorizer } from "./authorization.ts";
-import type { RealtimeContext } from "./context.ts";
+import { connectedUsers, type RealtimeContext } from "./context.ts";
+import { DatabaseLink } from "./replication/database-link.ts";
 import { databaseMessages } from "./database-messages.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { noFaults, type RealtimeFaults } from "./faults.ts";
@@ -76,16 +77,18 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     presenceRate: rates.presence,
     maxMessagesPerSecond,
   });
-  const link = new ReplicationLink({
-    dbUrl,
-    publication,
-    slotPrefix,
-    log,
-    prepare: async () => {
-      await maintainPartitions(sql, now(), faults.missingPartition);
-      await ensurePublication(sql, publication);
-    },
-    onInsert: databaseMessages({ dispatcher, limits, messageRate: rates.messages, log }),
+  const link = new DatabaseLink({
+    limits,
+    makeLink: () =>
+      new ReplicationLink({
+        dbUrl,
+        publication,
+        slotPrefix,
+        log,
+        prepare,
+        onInsert: databaseMessages({ dispatcher, limits, messageRate: rates.messages, log }),
+      }),
+    isNeeded: () => connectedUsers(context) > 0,
   });
   const context: RealtimeContext = {
     limits,
@@ -97,8 +100,9 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     dispatcher,
     presence: new PresenceRegistry(),
     replayMessages: replayer(sql, limits, now),
-    isReplicating: () => link.connected,
-    replicationReady: () => link.whenConnected(),
+    isReplicating: () => link.isUp,
+    replicationReady: () => link.whenUp(),
+    joined: () => link.need(),
     rates,
     sockets: new Set(),
     closing: false,
@@ -106,6 +110,11 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const restApi = createRestApi(context);
   let enabled = true;
   const timers: ReturnType<typeof setInterval>[] = [];
+
+  async function prepare(): Promise<void> {
+    await maintainPartitions(sql, now(), faults.missingPartition);
+    await ensurePublication(sql, publication);
+  }
 
   function closeSockets(): void {
     for (const socket of [...context.sockets]) socket.close(serviceRestart);
@@ -133,6 +142,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
 
   return {
     async start() {
+      await prepare();
       await link.start();
       timers.push(setInterval(maintain, limits.maintenanceMs), setInterval(sweep, limits.noChannelSweepMs));
     },

@@ -117,6 +117,7 @@ export class Socket {
     try {
       open = await joinChannel(this.#context, this, frame);
       this.hasJoined = true;
+      this.#context.joined();
     } catch (cause) {
       const { log, limits } = this.#context;
       const error = toJoinError(cause, topic);

@@ -10,14 +10,14 @@ function sign(claims: JWTPayload, secret = jwtSecret, alg = "HS256"): Promise<st
   return new SignJWT(claims).setProtectedHeader({ alg }).sign(new TextEncoder().encode(secret));
 }
 
-Deno.test("a token needs a signature, a role and an expiry ahead", async () => {
+Deno.test("realtime: a token needs a signature, a role and an expiry ahead", async () => {
   assert.deepEqual(await verify(await sign({ role: "anon", exp: 1_000_001 })), { role: "anon", exp: 1_000_001 });
   const longSecret = jwtSecret.repeat(2);
   const verifyLong = tokenVerifier({ jwtSecret: longSecret, now });
   assert.ok(await verifyLong(await sign({ role: "anon", exp: 1_000_001 }, longSecret, "HS512")));
 });
 
-Deno.test("a refused token names its reason", async () => {
+Deno.test("realtime: a refused token names its reason", async () => {
   const missing = "Fields `role` and `exp` are required in JWT";
   const cases: [string, string, string][] = [
     ["", "MalformedJWT", "The token provided is not a valid JWT"],
@@ -40,7 +40,7 @@ Deno.test("a refused token names its reason", async () => {
   for (const [token, code, message] of cases) await assert.rejects(verify(token), { code, message });
 });
 
-Deno.test("a public key verifies tokens that name it, and the secret all others", async () => {
+Deno.test("realtime: a public key verifies tokens that name it, and the secret all others", async () => {
   const { publicKey, privateKey } = await generateKeyPair("ES256");
   const jwks = { keys: [{ ...await exportJWK(publicKey), kid: "k1", alg: "ES256" }] };
   const verifyBoth = tokenVerifier({ jwtSecret, jwks, now });
@@ -51,7 +51,7 @@ Deno.test("a public key verifies tokens that name it, and the secret all others"
   assert.ok(await verifyBoth(await sign(claims)));
 });
 
-Deno.test("a token that names no key there is says so; HS falls back to the secret, or uses a key of its kid", async () => {
+Deno.test("realtime: a token that names no key there is says so; HS falls back to the secret, or uses a key of its kid", async () => {
   const rest = "check your JWT secret or JWKS configuration";
   const { privateKey } = await generateKeyPair("ES256");
   const claims = { role: "anon", exp: 1_000_001 };

@@ -3,7 +3,7 @@ import { toBytes } from "./frames.ts";
 import { golden } from "./golden.ts";
 import { v2Serializer } from "./v2-serializer.ts";
 
-Deno.test("V2 reads an array of five, ignoring what follows", () => {
+Deno.test("realtime: V2 reads an array of five, ignoring what follows", () => {
   assert.deepEqual(
     v2Serializer.decode('["1","2","realtime:room","broadcast",{"event":"e"},"more"]'),
     { kind: "message", joinRef: "1", ref: "2", topic: "realtime:room", event: "broadcast", payload: { event: "e" } },
@@ -13,7 +13,7 @@ Deno.test("V2 reads an array of five, ignoring what follows", () => {
   }
 });
 
-Deno.test("V2 writes replies as arrays", () => {
+Deno.test("realtime: V2 writes replies as arrays", () => {
   const payload = { status: "ok", response: {} };
   assert.equal(
     v2Serializer.encode({
@@ -28,7 +28,7 @@ Deno.test("V2 writes replies as arrays", () => {
   );
 });
 
-Deno.test("V2 reads a user broadcast push (kind 3)", () => {
+Deno.test("realtime: V2 reads a user broadcast push (kind 3)", () => {
   assert.deepEqual(v2Serializer.decode(golden(`03 01 01 0d 02 00 01 '1' '4' 'realtime:room' 'hi' '{"a":1}'`)), {
     kind: "broadcast",
     joinRef: "1",
@@ -38,7 +38,7 @@ Deno.test("V2 reads a user broadcast push (kind 3)", () => {
   });
 });
 
-Deno.test("V2 reads a push of bytes, with metadata, without references, with an empty body", () => {
+Deno.test("realtime: V2 reads a push of bytes, with metadata, without references, with an empty body", () => {
   assert.deepEqual(v2Serializer.decode(golden(`03 00 00 0c 03 02 00 'realtime:bü' 'bin' '{}'`)), {
     kind: "broadcast",
     joinRef: null,
@@ -48,7 +48,7 @@ Deno.test("V2 reads a push of bytes, with metadata, without references, with an 
   });
 });
 
-Deno.test("V2 drops pushes that are cut short, of another kind, or with broken metadata", () => {
+Deno.test("realtime: V2 drops pushes that are cut short, of another kind, or with broken metadata", () => {
   for (
     const bytes of ["", "03", "03 01 01 0d 02 00 01 '1'", "04 01 01 00 01 'a' 'b'", "03 00 00 01 01 01 01 'a' 'b' '{'"]
   ) {
@@ -56,7 +56,7 @@ Deno.test("V2 drops pushes that are cut short, of another kind, or with broken m
   }
 });
 
-Deno.test("V2 writes a user broadcast (kind 4), with the body untouched", () => {
+Deno.test("realtime: V2 writes a user broadcast (kind 4), with the body untouched", () => {
   const topic = "realtime:room";
   const json = { event: "hi", encoding: "json" as const, body: toBytes('{"a":1}') };
   assert.deepEqual(
@@ -70,7 +70,7 @@ Deno.test("V2 writes a user broadcast (kind 4), with the body untouched", () => 
   );
 });
 
-Deno.test("V2 carries fields of 255 bytes and not of 256", () => {
+Deno.test("realtime: V2 carries fields of 255 bytes and not of 256", () => {
   const encode = (bytes: number) => {
     const broadcast = { event: "e", encoding: "json" as const, body: toBytes("{}") };
     return v2Serializer.encode({ kind: "broadcast", topic: "t".repeat(bytes), broadcast });

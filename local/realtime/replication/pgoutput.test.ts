@@ -10,7 +10,7 @@ const relation = golden(`
   00 'payload' 00 00 00 0e da ff ff ff ff
   01 'id' 00 00 00 0b 86 ff ff ff ff`);
 
-Deno.test("an insert is read by the relation described before it, with null and the exact text", () => {
+Deno.test("realtime: an insert is read by the relation described before it, with null and the exact text", () => {
   const decoder = new PgoutputDecoder();
   assert.equal(decoder.decode(relation), undefined);
   const insert = decoder.decode(golden(`
@@ -24,18 +24,18 @@ Deno.test("an insert is read by the relation described before it, with null and 
   assert.deepEqual(text, [["topic", "room1"], ["payload", '{"a": 1}'], ["id", null]]);
 });
 
-Deno.test("begin, commit and whatever else passes unread", () => {
+Deno.test("realtime: begin, commit and whatever else passes unread", () => {
   const decoder = new PgoutputDecoder();
   for (const type of ["B", "C", "U", "D", "T", "Y", "O", "M"]) {
     assert.equal(decoder.decode(golden(`'${type}' 00 00 00 00 00 00`)), undefined);
   }
 });
 
-Deno.test("an insert of an unknown relation is an error, as the stream is then unreadable", () => {
+Deno.test("realtime: an insert of an unknown relation is an error, as the stream is then unreadable", () => {
   assert.throws(() => new PgoutputDecoder().decode(golden("'I' 00 00 40 01 'N' 00 00")), /never described/);
 });
 
-Deno.test("the standby status confirms one position as written, flushed and applied", () => {
+Deno.test("realtime: the standby status confirms one position as written, flushed and applied", () => {
   const status = standbyStatus(0x0102030405060708n, Date.UTC(2000, 0, 1) + 1);
   const expected = golden(
     "'r' 01 02 03 04 05 06 07 08 01 02 03 04 05 06 07 08 01 02 03 04 05 06 07 08 00 00 00 00 00 00 03 e8 00",

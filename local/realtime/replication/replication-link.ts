@@ -46,6 +46,11 @@ export class ReplicationLink {
     this.#following = this.#follow(await this.#connect());
   }
 
+  /** Connects as soon as it can, without waiting for that. */
+  startSoon(): void {
+    this.#following = this.#reconnect().then((first) => this.#follow(first));
+  }
+
   /** Resolves once the link is up, at once if it is. */
   whenConnected(): Promise<void> {
     return this.#up.promise;
@@ -57,9 +62,9 @@ export class ReplicationLink {
     await this.#following;
   }
 
-  async #follow(first: Connection): Promise<void> {
+  async #follow(first: Connection | undefined): Promise<void> {
     const { log } = this.#options;
-    for (let connection: Connection | undefined = first; connection; connection = await this.#reconnect()) {
+    for (let connection = first; connection; connection = await this.#reconnect()) {
       const reason = await connection.ended;
       this.#connection = undefined;
       this.#up = Promise.withResolvers();
@@ -95,6 +100,8 @@ export class ReplicationLink {
       onnotice: () => {},
       connection: { application_name: "realtime_replication", replication: "database" } as Record<string, string>,
     });
+    // A slot is only made once every writing transaction of the moment has ended, and that is not waited for.
+    this.#stopping.signal.addEventListener("abort", () => void sql.end({ timeout: 0 }), { once: true });
     try {
       const slot = `${slotPrefix}_${crypto.randomUUID().slice(0, 8)}`;
       // Replication commands, unlike SQL, know only upper case.

@@ -52,11 +52,11 @@ Deno.test("a channel that asks is told once messages are followed, at once where
     assert.equal((await socket.next()).event, "presence_state");
   }
 
-  // The link needs to look at the publication before it can come up again.
+  // A slot waits for the transactions that have written, so the link stays down while one of them is open.
   const release = Promise.withResolvers<void>();
   const locked = Promise.withResolvers<void>();
   const held = admin.sql.begin(async (tx) => {
-    await tx`lock table pg_publication in access exclusive mode`;
+    await tx`select pg_current_xact_id()`;
     locked.resolve();
     await release.promise;
   });
@@ -83,13 +83,32 @@ Deno.test("a channel that asks is shut down where the link does not come up in t
   });
   await using admin = connectAdmin();
   await admin.sql.begin(async (tx) => {
-    await tx`lock table pg_publication in access exclusive mode`;
+    await tx`select pg_current_xact_id()`;
     await cutLink(tx as unknown as Sql);
     await lost.promise;
     using socket = await server.open();
     const topic = newTopic();
     await socket.join(topic, { broadcast: { replication_ready: true } });
     await socket.nextShutdown(topic, "Replication connection was not established in time");
+  });
+});
+
+Deno.test("a server stops at once though its link is still waiting to come up", { ignore }, async () => {
+  const lost = Promise.withResolvers<void>();
+  const server = await startRealtime({
+    log: (line) => "event" in line && line.event === "realtime.replication_lost" && lost.resolve(),
+  });
+  await using admin = connectAdmin();
+  await admin.sql.begin(async (tx) => {
+    await tx`select pg_current_xact_id()`;
+    await cutLink(tx as unknown as Sql);
+    await lost.promise;
+    await until("the link waits for the transaction", async () => {
+      const waiting = await admin.sql`
+        select from pg_stat_activity where application_name = 'realtime_replication' and wait_event = 'transactionid'`;
+      return waiting.length > 0;
+    }, 12_000);
+    await server[Symbol.asyncDispose]();
   });
 });
 
@@ -113,7 +132,7 @@ Deno.test(
     using socket = await server.open({ role: "service_role" });
     await socket.join(topic, { private: true });
     await admin.sql.begin(async (tx) => {
-      await tx`lock table pg_publication in access exclusive mode`;
+      await tx`select pg_current_xact_id()`;
       await cutLink(tx as unknown as Sql);
       await lost.promise;
       await send("meanwhile");
@@ -281,6 +300,33 @@ Deno.test("without its database a server refuses joins, public ones, too", { ign
   }
   await admin.sql.unsafe(`drop role ${role}`);
 });
+
+Deno.test(
+  "on demand the link begins with the first join, and ends when nobody has been there for a while",
+  { ignore },
+  async () => {
+    await using admin = connectAdmin();
+    await using database = connectDatabase();
+    const links = async () =>
+      (await admin.sql`
+    select from pg_stat_replication where application_name = 'realtime_replication'`).length;
+    const others = await links();
+    await using server = await startRealtime({ limits: { linkOnDemand: true, linkIdleMs: 60 } });
+    const topic = newTopic();
+    for (const round of ["first", "second"]) {
+      assert.equal(await links(), others);
+      await database.sql`select realtime.send('{}'::jsonb, 'nobody is there', ${topic})`;
+      using socket = await server.open({ role: "service_role" });
+      await socket.join(topic, { private: true, broadcast: { replication_ready: true } });
+      assert.equal((await socket.next()).payload.message, established);
+      assert.equal(await links(), others + 1);
+      await database.sql`select realtime.send('{}'::jsonb, ${round}, ${topic})`;
+      assert.equal((await socket.next()).payload.event, round);
+      socket[Symbol.dispose]();
+      await until("the link has gone", async () => await links() === others, 12_000);
+    }
+  },
+);
 
 Deno.test("the official client is told that the link is up", { ignore }, async () => {
   await using server = await startRealtime();

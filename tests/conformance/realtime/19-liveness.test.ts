@@ -13,7 +13,7 @@ Deno.test(
     await using server = await startRealtime();
     using slow = await server.open({ role: "service_role" });
     using socket = await server.open();
-    const admin = postgres(adminDbUrl!, { max: 1 });
+    const admin = postgres(adminDbUrl!, { max: 2 });
     await using cleanup = new AsyncDisposableStack();
     cleanup.defer(() => admin.end());
     let ref = "";
@@ -23,7 +23,7 @@ Deno.test(
       ref = slow.send(`realtime:${newTopic()}`, "phx_join", { config: { private: true } }, "1", "1");
       slow.send("phoenix", "heartbeat", {}, null, "h");
       await until("the join waits", async () => {
-        const [{ waiting } = {}] = await tx`
+        const [{ waiting } = {}] = await admin`
         select count(*)::int as waiting from pg_stat_activity
         where application_name = 'realtime' and wait_event_type = 'Lock'`;
         return waiting > 0;
