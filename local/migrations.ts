@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import postgres from "postgres";
 import type { Log } from "./log.ts";
 
@@ -13,6 +14,8 @@ export type MigrationsOptions = {
 };
 
 const cliPath = resolve(import.meta.dirname!, "..", "node_modules", "supabase", "dist", "supabase.js");
+
+const waitForServerMs = 30_000;
 
 type Migration = { version: string; name: string; hash: string };
 
@@ -44,7 +47,21 @@ export async function applyMigrations({ project, dataDir, dbUrl, log }: Migratio
   );
 }
 
+// Each file is applied with its line of the history in one transaction, so a push that a restart of Postgres broke off
+// is simply made again.
 async function push(project: string, dbUrl: string, log: Log): Promise<void> {
+  for (;;) {
+    const server = await serverStart(dbUrl);
+    try {
+      return await pushOnce(project, dbUrl, log);
+    } catch (error) {
+      if (await serverStart(dbUrl) === server) throw error;
+      log("migrations", "Postgres was started again meanwhile; going on");
+    }
+  }
+}
+
+async function pushOnce(project: string, dbUrl: string, log: Log): Promise<void> {
   const cli = await new Deno.Command(Deno.env.get("MUSTER_NODE") ?? "node", {
     args: [
       cliPath,
@@ -57,6 +74,22 @@ async function push(project: string, dbUrl: string, log: Log): Promise<void> {
   const said = new TextDecoder().decode(cli.stdout) + new TextDecoder().decode(cli.stderr);
   if (!cli.success) throw new Error(`Cannot migrate the database: supabase db push failed\n${said.trim()}`);
   for (const line of said.split("\n").filter((line) => line.startsWith("Applying"))) log("migrations", line);
+}
+
+/** When the server was started; waits for one that is being started. */
+async function serverStart(dbUrl: string): Promise<string> {
+  for (const deadline = Date.now() + waitForServerMs;;) {
+    const sql = postgres(dbUrl, { max: 1, connect_timeout: 5, onnotice: () => {} });
+    try {
+      const [row] = await sql`select pg_postmaster_start_time()::text as at`;
+      return row!.at;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    } finally {
+      await sql.end({ timeout: 0 });
+    }
+    await delay(100);
+  }
 }
 
 async function readMigrations(dir: string): Promise<Migration[]> {

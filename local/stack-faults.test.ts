@@ -12,6 +12,7 @@ create schema tiny;
 grant usage on schema tiny to anon;
 create table tiny.ticks (at timestamptz default now());
 create function tiny.answer() returns int language sql as 'select 42';
+create function tiny.slow() returns int language plpgsql as $$ begin perform pg_sleep(0.05); return 42; end $$;
 create policy everybody on realtime.messages for select to anon using (true);
 select cron.schedule('tick', '1 second', 'insert into tiny.ticks default values');
 `;
@@ -44,7 +45,7 @@ Deno.test("what breaks in a local stack", async (t) => {
   for (const mode of ["fast", "immediate"] as const) {
     await t.step(`everything works after restartPostgres("${mode}")`, async () => {
       const { postgres: before, ...others } = stack.pids;
-      await stack.restartPostgres(mode);
+      await amidCalls(stack, () => stack.restartPostgres(mode));
       const { postgres: after, ...same } = stack.pids;
       assert.notEqual(after, before);
       await everythingWorks(stack, sql, listener);
@@ -138,6 +139,22 @@ async function everythingWorks(stack: LocalStack, sql: postgres.Sql, listener: L
   });
   const [row] = await sql`select now()`;
   await until("cron runs", async () => (await sql`select from tiny.ticks where at > ${row!.now}`).length > 0);
+}
+
+/** Calls and joins are under way all the time. */
+async function amidCalls(stack: LocalStack, work: () => Promise<void>): Promise<void> {
+  let [working, calls] = [true, 0];
+  const callers = Array.from({ length: 12 }, async () => {
+    while (working) if (await answers(stack, "slow")) calls += 1;
+  });
+  const joiner = (async () => {
+    using socket = await RealtimeSocket.open(stack.url, stack.publishableKey);
+    while (working) await socket.join("news", { private: true });
+  })();
+  await until("calls are under way", () => calls > 20);
+  await work();
+  working = false;
+  await Promise.all([...callers, joiner]);
 }
 
 async function answers(stack: LocalStack, name: string): Promise<boolean> {

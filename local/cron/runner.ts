@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import { lasting } from "../lasting-sql.ts";
 import type { Log } from "../log.ts";
 import { nextRun } from "./schedule.ts";
 
@@ -18,8 +19,7 @@ const longestWaitMs = 3_600_000;
 
 /** Carries out the jobs of `cron.job` as their users and records each run, like the worker of pg_cron. */
 export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunner> {
-  // Nothing is prepared: what a job leaves behind is discarded, and prepared statements go with it.
-  const sql = postgres(adminDbUrl, { max: 6, prepare: false, onnotice: () => {} });
+  const sql = postgres(adminDbUrl, { ...lasting, max: 2, onnotice: () => {} });
   const planned = new Map<string, Planned>();
   const runs = new Set<Promise<void>>();
   let stopped = false;
@@ -107,38 +107,38 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
   }
 
   async function carryOut(job: Job): Promise<void> {
-    const connection = await sql.reserve();
+    // Its own connection: nothing that a command leaves behind reaches another. The role counts from the first moment,
+    // so that one which was made anew is not the superuser's.
+    const connection = postgres(adminDbUrl, {
+      ...{ max: 1, prepare: false, fetch_types: false, onnotice: () => {} },
+      connection: { role: job.username },
+    });
     try {
-      const [begun] = await connection`
+      await connection.unsafe(`set session authorization "${job.username.replaceAll('"', '""')}"`);
+      const [{ pid }] = await connection`select pg_backend_pid() as pid` as unknown as [{ pid: number }];
+      const [begun] = await sql`
         insert into cron.job_run_details (jobid, job_pid, database, username, command, status, start_time)
-        values (${job.jobid}, pg_backend_pid(), ${job.database}, ${job.username}, ${job.command}, 'running',
-          clock_timestamp())
+        values (${job.jobid}, ${pid}, ${job.database}, ${job.username}, ${job.command}, 'running', clock_timestamp())
         returning runid`;
-      const outcome = await asUser(connection, job);
-      await connection`
+      const outcome = await run(connection, job.command);
+      await sql`
         update cron.job_run_details
         set status = ${outcome.ok ? "succeeded" : "failed"}, return_message = ${outcome.message},
             end_time = clock_timestamp()
         where runid = ${begun!.runid}`;
     } finally {
-      connection.release();
+      await connection.end({ timeout: 1 });
     }
   }
 
-  async function asUser(connection: postgres.ReservedSql, job: Job): Promise<{ ok: boolean; message: string }> {
+  async function run(connection: postgres.Sql, command: string): Promise<{ ok: boolean; message: string }> {
     try {
-      await connection.unsafe(`set session authorization "${job.username.replaceAll('"', '""')}"`);
       // Several statements give a list of results; the last one is told, as by pg_cron.
-      const result: unknown = await connection.unsafe(job.command);
+      const result: unknown = await connection.unsafe(command);
       const last = Array.isArray(result) && Array.isArray(result.at(-1)) ? result.at(-1) : result;
       return { ok: true, message: describe(last as Result) };
     } catch (error) {
       return { ok: false, message: `ERROR:  ${(error as Error).message}` };
-    } finally {
-      // The command may have left a transaction open or settings behind.
-      await connection.unsafe("rollback").catch(() => {});
-      await connection.unsafe("reset session authorization").catch(() => {});
-      await connection.unsafe("discard all").catch(() => {});
     }
   }
 

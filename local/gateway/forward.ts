@@ -48,13 +48,14 @@ export function forward(request: http.IncomingMessage, response: http.ServerResp
   });
   outgoing.on("error", (error) => {
     // A part may answer before it has read the whole body, and close; its answer stands.
-    if (answered) return drain(request);
+    if (answered || response.destroyed) return drain(request);
     const message = `An invalid response was received from the upstream server: ${error.message}`;
     answer(request, response, 502, { message });
   });
-  // A client that goes away ends the request behind the gateway too.
   response.on("close", () => {
-    if (!response.writableFinished) outgoing.destroy();
+    // A client that goes away ends the request behind the gateway too; so does an answer that did not need the body.
+    if (!response.writableFinished || !request.complete) outgoing.destroy();
+    drain(request);
   });
   request.pipe(outgoing);
 }
@@ -81,7 +82,7 @@ function answer(
   response.end(JSON.stringify(body));
 }
 
-// What is left of a body is read away, so that the connection can be used again.
+// What is left of a body is read away: the next request of the connection comes after it.
 function drain(request: http.IncomingMessage): void {
   request.unpipe();
   request.resume();

@@ -5,6 +5,7 @@ import { applyPlatform } from "../platform.ts";
 import type { ProjectConfig } from "../config.ts";
 import { completeToken } from "./access-token.ts";
 import { createAuthAdmin } from "./auth-admin.ts";
+import { lasting } from "../lasting-sql.ts";
 import { FileStorage } from "./files.ts";
 import { createRpc } from "./rpc.ts";
 import { followSchema, type SchemaCache, shareReadings, withFreshSchema } from "./schema-cache.ts";
@@ -51,7 +52,7 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
 
   const connection = createPostgresConnection({
     url: settings.adminDbUrl,
-    postgresOptions: { max: 10, types },
+    postgresOptions: { ...lasting, max: 10, types },
   });
   const internals = connection as unknown as Internals;
   keepGrants(internals);

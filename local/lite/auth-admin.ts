@@ -1,5 +1,6 @@
 import { type Context, Hono } from "hono";
 import { errors, jwtVerify } from "jose";
+import { lasting } from "../lasting-sql.ts";
 import postgres from "postgres";
 import { z } from "zod";
 import { AuthError, invalid } from "./auth-errors.ts";
@@ -19,7 +20,7 @@ const Page = z.object({
  * delete. Users have an email here: phones, bans and soft deletion are refused, not ignored.
  */
 export function createAuthAdmin({ dbUrl, jwtSecret }: AuthAdminOptions): AuthAdmin {
-  const sql = postgres(dbUrl, { max: 2, idle_timeout: 30, onnotice: () => {} });
+  const sql = postgres(dbUrl, { ...lasting, max: 2, idle_timeout: 30, onnotice: () => {} });
   const app = new Hono().basePath("/auth/v1/admin");
   app.onError((error) => {
     if (error instanceof AuthError) return error.toResponse();

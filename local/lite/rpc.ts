@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import { lasting, transaction } from "../lasting-sql.ts";
 import { databaseErrorAnswer, errorAnswer } from "./rpc-errors.ts";
 import { type Claims, verifyBearer } from "./bearer.ts";
 import { type Callable, findCallable, readCallables } from "./callables.ts";
@@ -21,7 +22,7 @@ const objectOnly = "application/vnd.pgrst.object+json";
  * SQLSTATEs that it does not know. Calls with filters, and other methods, are left to it.
  */
 export function createRpc({ dbUrl, schemas, jwtSecret }: RpcOptions): Rpc {
-  const sql = postgres(dbUrl, { max: 20, onnotice: () => {}, connection: { TimeZone: "UTC" } });
+  const sql = postgres(dbUrl, { ...lasting, max: 20, onnotice: () => {}, connection: { TimeZone: "UTC" } });
   let callables: Promise<Callable[]> | undefined;
 
   async function answer(request: Request): Promise<Response | undefined> {
@@ -56,16 +57,17 @@ export function createRpc({ dbUrl, schemas, jwtSecret }: RpcOptions): Rpc {
     const headers = JSON.stringify(Object.fromEntries(request.headers));
     const searchPath = [...new Set([f.schema, "public", "extensions"])].map((s) => `"${s}"`).join(", ");
     // The context is set by one statement and the call follows on its heels, without waiting for the first answer.
-    const [, [row]] = await sql.begin((tx) => [
-      tx`select set_config('search_path', ${searchPath}, true),
+    const [, [row]] = await transaction(sql, (tx) =>
+      Promise.all([
+        tx`select set_config('search_path', ${searchPath}, true),
         set_config('request.jwt.claims', ${JSON.stringify(claims)}, true),
         set_config('request.method', ${request.method}, true),
         set_config('request.path', ${url.pathname.replace("/rest/v1", "")}, true),
         set_config('request.headers', ${headers}, true),
         set_config('response.status', '', true), set_config('response.headers', '', true),
         set_config('role', ${claims.role}, true)`,
-      tx.unsafe<CallRow[]>(f.query, f.parameters.length > 0 ? [body] : [], { prepare: true }),
-    ]) as unknown as [unknown, CallRow[]];
+        tx.unsafe<CallRow[]>(f.query, f.parameters.length > 0 ? [body] : [], { prepare: true }),
+      ]));
     return toResponse(f, row!, request.headers.get("accept")?.includes(objectOnly) ?? false);
   }
 

@@ -1,3 +1,4 @@
+import { lasting } from "../lasting-sql.ts";
 import postgres from "postgres";
 
 type Schema = { tables: unknown[] };
@@ -51,7 +52,7 @@ export async function followSchema(
     forget();
     return cache.clearSchemaCache();
   };
-  const db = postgres(adminDbUrl, { max: 1 });
+  const db = postgres(adminDbUrl, { ...lasting, max: 1 });
   await db.listen("pgrst", reload, reload);
   return db;
 }

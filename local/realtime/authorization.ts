@@ -1,5 +1,6 @@
 import postgres, { type Sql, type TransactionSql } from "postgres";
 import type { Claims } from "./tokens.ts";
+import { transaction } from "../lasting-sql.ts";
 
 export type Extension = "broadcast" | "presence";
 export type Permissions = Partial<Record<Extension, boolean>>;
@@ -87,7 +88,7 @@ export class Authorizer {
     const rollback = new Error("rollback");
     let answer: T | undefined;
     try {
-      await this.#sql.begin(async (tx) => {
+      await transaction(this.#sql, async (tx) => {
         answer = await ask(tx);
         throw rollback;
       });

@@ -1,6 +1,7 @@
 import type { Sql } from "postgres";
 import { z } from "zod";
 import type { RealtimeLimits } from "./limits.ts";
+import { transaction } from "../lasting-sql.ts";
 
 export interface StoredMessage {
   id: string;
@@ -29,16 +30,17 @@ export function replayer(sql: Sql, limits: RealtimeLimits, now: () => number): R
     if (!parsed.success) return undefined;
     const { since, limit } = parsed.data;
     const until = now() + 60_000;
-    const [, rows] = await sql.begin("read only", (tx) => [
-      tx`set local statement_timeout = '5s'`,
-      tx<{ id: string; event: string | null; payload: unknown; binary_payload: Uint8Array<ArrayBuffer> | null }[]>`
+    const [, rows] = await transaction(sql, (tx) =>
+      Promise.all([
+        tx`set local statement_timeout = '5s'`,
+        tx<{ id: string; event: string | null; payload: unknown; binary_payload: Uint8Array<ArrayBuffer> | null }[]>`
         select id, event, payload, binary_payload
         from realtime.messages
         where topic = ${topic} and private and extension = 'broadcast'
           and inserted_at >= ${new Date(since).toISOString()} and inserted_at < ${new Date(until).toISOString()}
         order by inserted_at desc
         limit ${limit}`,
-    ]);
+      ]), "read only");
     return rows.reverse().map(({ id, event, payload, binary_payload }) => ({
       id,
       event,

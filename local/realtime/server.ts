@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { JSONWebKeySet } from "jose";
 import postgres from "postgres";
+import { lasting } from "../lasting-sql.ts";
 import { Authorizer } from "./authorization.ts";
 import { connectedUsers, type RealtimeContext } from "./context.ts";
 import { DatabaseLink } from "./replication/database-link.ts";
@@ -60,7 +61,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const sql = postgres(dbUrl, {
     max: 4,
     idle_timeout: 30,
-    connect_timeout: 5,
+    ...lasting,
     onnotice: () => {},
     connection: { application_name: "realtime", TimeZone: "UTC" },
   });
