@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
 import { startGateway } from "./gateway.ts";
-import { localKeys } from "./keys.ts";
+import { randomKeys } from "./keys.ts";
 import { silent } from "./log.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./testing/wait.ts";
 
-const keys = await localKeys();
+const keys = await randomKeys();
 
 Deno.test("a gateway before its parts", async (t) => {
   await using part = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {

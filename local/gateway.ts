@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { GatewaySettings } from "./gateway/main.ts";
 import type { Part, Upstreams } from "./gateway/route.ts";
-import type { LocalKeys } from "./keys.ts";
+import type { ApiKeys } from "./keys.ts";
 import type { Log } from "./log.ts";
 import { startSupervised } from "./supervise.ts";
 
@@ -15,10 +15,12 @@ export type Gateway = {
   stop(): Promise<void>;
 };
 
-export type GatewayOptions = { port: number; keys: LocalKeys; log: Log };
+export type GatewayOptions = { port: number; keys: ApiKeys; log: Log };
 
 /** Serves Supabase's paths on one loopback port, or one after it; started again, it serves on the same. */
-export async function startGateway({ port: preferred, keys, log }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({ port: preferred, keys: all, log }: GatewayOptions): Promise<Gateway> {
+  const { publishableKey, secretKey, anonKey, serviceRoleKey } = all;
+  const keys = { publishableKey, secretKey, anonKey, serviceRoleKey };
   const upstreams: Upstreams = {};
   let served: number | undefined;
   const child = await startSupervised({

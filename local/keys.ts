@@ -1,37 +1,88 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { SignJWT } from "jose";
+import { findPostgresHome } from "./postgres-home.ts";
 
-// Fixed development values, the same on every machine as those of `supabase start`. They protect nothing: the local
-// stack listens on the loopback interface only. A hosted project has its own.
-const jwtSecret = "super-secret-jwt-token-with-at-least-32-characters-long";
-const publishableKey = "sb_publishable_local_development_only_muster";
-const secretKey = "sb_secret_local_development_only_muster";
-
-/** 2024-01-01 and ten years later: tokens that are the same at every start. */
+/** 2024-01-01 and ten years later: tokens that are the same at every start on the same data. */
 const issuedAt = 1_704_067_200;
 const expiresAt = 2_019_686_400;
 
-export type LocalKeys = {
+type Secrets = {
   jwtSecret: string;
   publishableKey: string;
   secretKey: string;
+  /** Of the superuser and the other roles that log in. */
+  databasePassword: string;
+};
+
+export type LocalKeys = Secrets & {
   /** The JWT with role `anon` that the gateway puts in place of the publishable key. */
   anonKey: string;
   /** The JWT with role `service_role` that the gateway puts in place of the secret key. */
   serviceRoleKey: string;
 };
 
-/** The keys of the local stack: well known, for development only. */
-export async function localKeys(): Promise<LocalKeys> {
+/** What clients send, and what the gateway puts in its place. */
+export type ApiKeys = Pick<LocalKeys, "publishableKey" | "secretKey" | "anonKey" | "serviceRoleKey">;
+
+/**
+ * The keys of the stack with this data: random, made at its first start and kept in `keys.json`, which its owner alone
+ * can read. A stack that listens on the loopback interface is still within reach of every web page its user visits, and
+ * lets pages of any origin in, as the platform does: what keeps them out is that they cannot know the keys.
+ */
+export async function localKeys(dataDir: string): Promise<LocalKeys> {
+  const path = join(dataDir, "keys.json");
+  try {
+    return await withTokens(JSON.parse(await Deno.readTextFile(path)));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw new Error(`Cannot read ${path}: ${(error as Error).message}`);
+  }
+  if (await hasCluster(dataDir)) {
+    throw new Error(
+      `Cannot use the data in "${dataDir}": keys.json, which holds the password of its database, is missing. ` +
+        "Forget the data with `npm start -- --reset`, or restore the file",
+    );
+  }
+  const secrets = randomSecrets();
+  // Moved into place whole: a start that is cut off here leaves no half of it.
+  await Deno.writeTextFile(`${path}.new`, JSON.stringify(secrets, null, 2) + "\n", { mode: 0o600 });
+  await Deno.rename(`${path}.new`, path);
+  return await withTokens(secrets);
+}
+
+/** Keys that nobody else has. */
+export function randomKeys(): Promise<LocalKeys> {
+  return withTokens(randomSecrets());
+}
+
+async function hasCluster(dataDir: string): Promise<boolean> {
+  const { data } = await findPostgresHome(dataDir);
+  return await Deno.stat(join(data, "PG_VERSION")).then(() => true, () => false);
+}
+
+function randomSecrets(): Secrets {
   return {
-    jwtSecret,
-    publishableKey,
-    secretKey,
-    anonKey: await roleToken("anon"),
-    serviceRoleKey: await roleToken("service_role"),
+    jwtSecret: randomText(48),
+    publishableKey: `sb_publishable_${randomText(24)}`,
+    secretKey: `sb_secret_${randomText(24)}`,
+    databasePassword: randomText(24),
   };
 }
 
-function roleToken(role: string): Promise<string> {
+/** Letters, digits, `-` and `_`: needs no quoting in a URL or in SQL. */
+function randomText(bytes: number): string {
+  return randomBytes(bytes).toString("base64url");
+}
+
+async function withTokens(secrets: Secrets): Promise<LocalKeys> {
+  return {
+    ...secrets,
+    anonKey: await roleToken("anon", secrets.jwtSecret),
+    serviceRoleKey: await roleToken("service_role", secrets.jwtSecret),
+  };
+}
+
+function roleToken(role: string, jwtSecret: string): Promise<string> {
   return new SignJWT({ role })
     .setProtectedHeader({ alg: "HS256", typ: "JWT" })
     .setIssuer("supabase-local")

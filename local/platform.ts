@@ -4,7 +4,8 @@ const here = import.meta.dirname!;
 
 /**
  * Brings a database to the state of a Supabase project before its first migration: roles, schemas, Auth and Storage
- * tables, Realtime's messages, cron. Takes the URL of a superuser or a connection of one; harmless to repeat.
+ * tables, Realtime's messages, cron. Takes the URL of a superuser or a connection of one, whose password the other roles
+ * get, too; harmless to repeat.
  */
 export async function applyPlatform(database: string | postgres.Sql): Promise<void> {
   if (typeof database === "string") {
@@ -31,6 +32,7 @@ export async function applyPlatform(database: string | postgres.Sql): Promise<vo
   // One transaction: two starters of the same cluster must not see each other's half. The lock serialises them.
   await database.begin(async (tx) => {
     await tx`select pg_advisory_xact_lock(hashtext('muster: platform'))`;
+    await tx`select set_config('muster.database_password', ${database.options.pass ?? ""}, true)`;
     for (const text of texts) await tx.unsafe(text);
     // Where the real extension can be had, a migration creates it, and it wants to make schema cron itself.
     const [cron] = await tx`select from pg_available_extensions where name = 'pg_cron'`;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { closeSync, openSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { endWithin } from "./child.ts";
+import { localKeys } from "./keys.ts";
 import type { Log } from "./log.ts";
 import { Pauses } from "./pauses.ts";
 import { freePort, isPortFree } from "./ports.ts";
@@ -33,7 +34,6 @@ export type PostgresOptions = {
 };
 
 const superuser = "supabase_admin";
-const password = "postgres";
 const startWithinMs = 60_000;
 const stopWithinMs = 10_000;
 /** The server processes of a killed one take a moment to notice and let go of its memory. */
@@ -65,11 +65,15 @@ const settings = {
   jit: "off",
 };
 
-/** Starts Postgres on a cluster in `dataDir`, which is made when it is not there. Takes the port or one after it. */
+/**
+ * Starts Postgres on a cluster in `dataDir`, which is made when it is not there, with the password of that folder's keys.
+ * Takes the port or one after it.
+ */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const { dataDir, port: preferred, ephemeral = false, log } = options;
+  const { databasePassword: password } = await localKeys(dataDir);
   const home = await findPostgresHome(dataDir);
-  if (!await exists(join(home.data, "PG_VERSION"))) await createCluster(home);
+  if (!await exists(join(home.data, "PG_VERSION"))) await createCluster(home, password);
   await stopLeftover(home, log);
   // One start's log is kept, so that it does not grow for ever.
   await Deno.writeTextFile(join(dataDir, "postgres.log"), "");
@@ -77,7 +81,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   for (let port = freePort(preferred);; port = freePort(port + 1)) {
     const start = () => launch(home, dataDir, port, ephemeral ? { ...settings, fsync: "off" } : settings);
     const running = start();
-    if (await isReady(home, running)) return attach(home, running, port, start, log);
+    if (await isReady(home, running)) return attach(home, running, start, { port, password, log });
     // Somebody took the port between the look and the start.
     if (!isPortFree(port)) continue;
     throw new Error(`Cannot start Postgres: see ${join(dataDir, "postgres.log")}`);
@@ -94,7 +98,7 @@ export async function removeCluster(dataDir: string): Promise<void> {
 
 type Running = { process: ChildProcess; exited: Promise<string> };
 
-async function createCluster(home: PostgresHome): Promise<void> {
+async function createCluster(home: PostgresHome, password: string): Promise<void> {
   await Deno.remove(home.data, { recursive: true }).catch(() => {});
   await ownedFolder(home.data, home.account);
   const passwordFile = await Deno.makeTempFile({ prefix: "muster-" });
@@ -159,7 +163,12 @@ async function isReady(home: PostgresHome, { process, exited }: Running): Promis
   return false;
 }
 
-function attach(home: PostgresHome, first: Running, port: number, start: () => Running, log: Log): Postgres {
+function attach(
+  home: PostgresHome,
+  first: Running,
+  start: () => Running,
+  { port, password, log }: { port: number; password: string; log: Log },
+): Postgres {
   const stopping = new AbortController();
   const pauses = new Pauses(pausesBetweenStarts);
   const watcher = watch(home);

@@ -104,6 +104,20 @@ Deno.test("a local stack", async (t) => {
     assert.equal((await rpc(stack, "who", {}, undefined, "")).status, 401);
   });
 
+  await t.step("takes no key or password that anybody could know", async () => {
+    const secret = "super-secret-jwt-token-with-at-least-32-characters-long";
+    const forged = await sign({ jwtSecret: secret }, { role: "service_role" });
+    assert.equal((await rpc(stack, "who", {}, forged)).status, 401);
+    assert.equal((await rpc(stack, "who", {}, undefined, forged)).status, 401);
+    for (const known of [stack.dbUrl, stack.adminDbUrl]) {
+      const url = new URL(known);
+      url.password = "postgres";
+      const guessing = postgres(url.href, { max: 1 });
+      await assert.rejects(guessing`select 1`, { code: "28P01" });
+      await guessing.end();
+    }
+  });
+
   await t.step("writes rows as PostgREST does", async () => {
     const row = { n: 1.5, at: "2026-01-02T03:04:05.678901+00:00" };
     assert.deepEqual(await rpc(stack, "rows", {}), { status: 200, body: [row, row] });
@@ -265,14 +279,17 @@ Deno.test("a start keeps the data of the last one, and applies what is new", asy
   await using tiny = await makeProject();
   const dataDir = await Deno.makeTempDir({ prefix: "muster data " });
   const start = () => startLocalStack({ dataDir, project: tiny.path, ports: { gateway: 0, database: 0 }, log: silent });
+  let firstKeys: unknown;
   {
     await using first = await start();
     await query(first, "create table tiny.kept as select 1 as n");
+    firstKeys = keysOf(first);
   }
   const added = join(tiny.path, "supabase/migrations/20260102000000_more.sql");
   await Deno.writeTextFile(added, "create table tiny.more as select 2 as n;");
   {
     await using second = await start();
+    assert.deepEqual(keysOf(second), firstKeys);
     assert.deepEqual(await query(second, "select k.n, m.n as m from tiny.kept k, tiny.more m"), [{ n: 1, m: 2 }]);
   }
   await Deno.writeTextFile(added, "create table tiny.more as select 3 as n;");
@@ -287,6 +304,13 @@ Deno.test("a start that is called off leaves nothing", async () => {
   abort.abort(new Error("called off"));
   await assert.rejects(starting, /called off/);
 });
+
+function keysOf(stack: LocalStack): unknown {
+  const { jwtSecret, publishableKey, secretKey, anonKey, serviceRoleKey } = stack;
+  const password = (url: string) => new URL(url).password;
+  const passwords = [password(stack.dbUrl), password(stack.adminDbUrl)];
+  return { jwtSecret, publishableKey, secretKey, anonKey, serviceRoleKey, passwords };
+}
 
 async function rpc(
   stack: LocalStack,

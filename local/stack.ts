@@ -76,7 +76,7 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
       if (ephemeral) await forgetData(dataDir);
     });
 
-    const keys = await localKeys();
+    const keys = await localKeys(dataDir);
     const gateway = await startGateway({ port: preferred.gateway, keys, log });
     undo.push(() => gateway.stop());
     const { url } = gateway;

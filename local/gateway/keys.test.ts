@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { swapKey } from "./keys.ts";
-import { localKeys } from "../keys.ts";
+import { randomKeys } from "../keys.ts";
 
-const keys = await localKeys();
+const keys = await randomKeys();
 
 function swap(given: Record<string, string>, query = "", need: "required" | "optional" = "required") {
   const url = new URL(`http://localhost/rest/v1/x${query}`);

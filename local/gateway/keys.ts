@@ -1,4 +1,4 @@
-import type { LocalKeys } from "../keys.ts";
+import type { ApiKeys } from "../keys.ts";
 
 export type Refusal = { status: number; message: string; hint?: string };
 
@@ -10,7 +10,7 @@ export type Refusal = { status: number; message: string; hint?: string };
 export function swapKey(
   headers: Headers,
   url: URL,
-  keys: LocalKeys,
+  keys: ApiKeys,
   need: "required" | "optional",
 ): Refusal | undefined {
   const given = headers.get("apikey") ?? url.searchParams.get("apikey");
@@ -35,7 +35,7 @@ export function swapKey(
   return undefined;
 }
 
-function tokenOf(key: string, keys: LocalKeys): string | undefined {
+function tokenOf(key: string, keys: ApiKeys): string | undefined {
   if (key === keys.publishableKey || key === keys.anonKey) return keys.anonKey;
   if (key === keys.secretKey || key === keys.serviceRoleKey) return keys.serviceRoleKey;
   return undefined;

@@ -2,7 +2,7 @@
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { childSettings, serveForParent } from "../parent.ts";
-import type { LocalKeys } from "../keys.ts";
+import type { ApiKeys } from "../keys.ts";
 import { forward, preflight } from "./forward.ts";
 import { findRoute, type Route, type Upstreams } from "./route.ts";
 import { upgrade } from "./upgrade.ts";
@@ -11,7 +11,7 @@ export type GatewaySettings = {
   port: number;
   /** Nothing but that port will do; else the next free one. */
   portIsFixed: boolean;
-  keys: LocalKeys;
+  keys: ApiKeys;
   upstreams: Upstreams;
 };
 

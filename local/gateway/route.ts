@@ -1,12 +1,12 @@
 import { type Refusal, swapKey } from "./keys.ts";
-import type { LocalKeys } from "../keys.ts";
+import type { ApiKeys } from "../keys.ts";
 
 export type Part = "lite" | "functions" | "realtime";
 
 /** The loopback ports of the parts of the moment; one that is not there is answered with 503. */
 export type Upstreams = Partial<Record<Part, number>>;
 
-export type RouteOptions = { keys: LocalKeys; upstreams: Upstreams };
+export type RouteOptions = { keys: ApiKeys; upstreams: Upstreams };
 
 /** Where a request goes, or why nowhere. `cors`: the part leaves it to the gateway to let pages of any origin in. */
 export type Route = { cors: boolean } & ({ port: number; path: string; headers: Headers } | { refusal: Refusal });

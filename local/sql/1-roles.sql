@@ -22,10 +22,10 @@ $$;
 do $$
 begin
   if current_user <> 'postgres' then
-    alter role postgres with login nosuperuser createrole createdb bypassrls replication password 'postgres';
+    alter role postgres with login nosuperuser createrole createdb bypassrls replication;
   end if;
   if current_user <> 'supabase_admin' then
-    alter role supabase_admin with login superuser createrole createdb bypassrls replication password 'postgres';
+    alter role supabase_admin with login superuser createrole createdb bypassrls replication;
   end if;
 end
 $$;
@@ -33,11 +33,27 @@ $$;
 alter role anon with nologin;
 alter role authenticated with nologin;
 alter role service_role with nologin bypassrls;
-alter role authenticator with login noinherit password 'postgres';
-alter role supabase_auth_admin with login noinherit createrole password 'postgres';
-alter role supabase_storage_admin with login noinherit createrole password 'postgres';
+alter role authenticator with login noinherit;
+alter role supabase_auth_admin with login noinherit createrole;
+alter role supabase_storage_admin with login noinherit createrole;
 alter role supabase_realtime_admin with nologin noinherit;
 alter role dashboard_user with nologin createrole createdb replication;
+
+-- The password of who runs this. A server that asks for none needs none here either.
+do $$
+declare
+  v_password text := current_setting('muster.database_password', true);
+  v_role text;
+begin
+  for v_role in
+    select rolname from pg_roles
+    where rolname in ('postgres', 'supabase_admin', 'authenticator', 'supabase_auth_admin', 'supabase_storage_admin')
+      and rolname <> current_user and v_password <> ''
+  loop
+    execute format('alter role %I password %L', v_role, v_password);
+  end loop;
+end
+$$;
 
 alter role anon set statement_timeout = '3s';
 alter role authenticated set statement_timeout = '8s';
