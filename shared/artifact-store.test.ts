@@ -29,11 +29,22 @@ Deno.test("presigned URLs are as seen from outside", async () => {
 });
 
 Deno.test("a missing object is told from a Storage that fails", async () => {
-  const missing = storeOver(
-    platform.url,
-    () => Response.json({ statusCode: "404", error: "not_found", message: "Object not found" }, { status: 400 }),
-  );
-  assert.equal(await missing.read("a/b"), null);
+  const answering = (body: object, status = 400) => storeOver(platform.url, () => Response.json(body, { status }));
+  const missing = { statusCode: "404", code: "NoSuchKey", error: "not_found", message: "Object not found" };
+  assert.equal(await answering(missing).read("a/b"), null);
+  const failures = [
+    { statusCode: "404", code: "NoSuchBucket", error: "Bucket not found", message: "Bucket not found" },
+    { statusCode: "403", code: "AccessDenied", error: "Unauthorized", message: "jwt expired" },
+    { statusCode: "400", code: "InvalidJWT", error: "InvalidJWT", message: "Invalid JWT" },
+    {
+      statusCode: "503",
+      code: "DatabaseConnectionLimit",
+      error: "DatabaseConnectionLimit",
+      message: "try again later",
+    },
+  ];
+  for (const failure of failures) await assert.rejects(answering(failure).read("a/b"), UnavailableError);
+  await assert.rejects(answering({ message: "no Route matched with those values" }, 404).read("a/b"), UnavailableError);
   const failing = storeOver(platform.url, () => new Response("<html>", { status: 502 }));
   await assert.rejects(failing.read("a/b"), UnavailableError);
   await assert.rejects(failing.uploadUrl("a/b"), UnavailableError);

@@ -65,9 +65,10 @@ interface StorageFailure {
   readonly statusCode?: string | undefined;
 }
 
-function isMissing({ status, statusCode }: StorageFailure): boolean {
-  // Storage answers 400 with the real status in the body.
-  return status === 404 || statusCode === "404" || status === 400;
+// Storage answers 400 to almost everything and says in the body what it means: `{"statusCode":"404","code":"NoSuchKey",
+// "error":"not_found","message":"Object not found"}`. A bucket that is missing is a 404, too, and no missing artifact.
+function isMissing({ message, status, statusCode }: StorageFailure): boolean {
+  return (status === 404 || statusCode === "404") && message === "Object not found";
 }
 
 function failed(action: string, cause: StorageFailure): MusterError {
