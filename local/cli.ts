@@ -96,7 +96,7 @@ function describe(stack: LocalStack): void {
     ["Data", stack.dataDir],
   ];
   const width = Math.max(...rows.map(([name]) => name!.length));
-  console.log("Muster is running. The keys are for local development only.\n");
+  console.log("Muster is running. The keys are those of this data, for local development only.\n");
   for (const [name, value] of rows) console.log(`  ${name!.padEnd(width)}  ${value}`);
   console.log(`
 Next:
