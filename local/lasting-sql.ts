@@ -8,8 +8,8 @@ export const lasting = { backoff: () => 0.2, connect_timeout: 5 };
 
 /**
  * `sql.begin()` for processes that outlive the server. postgres.js answers every error with a `rollback`, also over a
- * connection that is gone, and that ends the process with an error nobody can catch. Here it never hears of such an
- * error; the transaction is rejected all the same, by the end of its connection.
+ * connection that is gone: that ends the process with an error nobody can catch, or spoils the connection's next minute.
+ * Here it never hears of such an error; the transaction is rejected all the same, by the end of its connection.
  */
 export function transaction<T>(sql: Sql, work: (tx: TransactionSql) => Promise<T>, options = ""): Promise<T> {
   return sql.begin(options, (tx) =>
