@@ -1,3 +1,4 @@
+import { transaction } from "../lasting-sql.ts";
 import postgres from "postgres";
 import { z } from "zod";
 import { AuthError, invalid } from "./auth-errors.ts";
@@ -65,7 +66,7 @@ export async function createUser(sql: postgres.Sql, change: UserChange): Promise
   }
   const hash = password_hash || await hashPassword(sql, password || crypto.randomUUID() + crypto.randomUUID());
   try {
-    await sql.begin(async (tx) => {
+    await transaction(sql, async (tx) => {
       await tx`
         insert into auth.users (
           id, instance_id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data,
@@ -114,7 +115,7 @@ export async function updateUser(sql: postgres.Sql, id: string, change: UserChan
   const hash = password === undefined ? undefined : await hashPassword(sql, password);
   const userMetadata = { ...change.user_metadata, ...(isConfirmed && { email_verified: true }) };
   try {
-    await sql.begin(async (tx) => {
+    await transaction(sql, async (tx) => {
       await tx`select from auth.users where id = ${id} for update`;
       const before = await getUser(tx, id);
       await tx`
