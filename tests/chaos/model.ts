@@ -47,6 +47,10 @@ export type Job = JobSpec & {
   deadline: number | null;
   startedAt: number | null;
   expiresAt: number | null;
+  /** Who was given each attempt, from the first on. */
+  holders: number[];
+  /** Results that came too late, kept as evidence. */
+  late: { attempt: number; worker: number; status: string }[];
 };
 
 export type Worker = {
@@ -57,14 +61,15 @@ export type Worker = {
   deaf: boolean;
   drainRequested: boolean;
   lastAssigned: number | null;
-  leaseUntil: number;
+  /** Null once it is gone. */
+  leaseUntil: number | null;
   /** The nonce sent last; null is one that nobody knows yet. */
   nonce: string | null;
   wakeSent: number;
   wakeHeard: number | null;
 };
 
-export type State = { now: number; lastTick: number; jobs: Job[]; workers: Worker[] };
+export type State = { now: number; lastTick: number; wasLate: boolean; jobs: Job[]; workers: Worker[] };
 
 export type Attempt = { readonly job: string; readonly attempt: number };
 export type Report = Attempt & { readonly status: "succeeded" | "failed"; readonly retryable: boolean };
@@ -104,8 +109,8 @@ export type Overlap = {
   readonly lanes: ReadonlySet<Lane>;
   /** Jobs that others are taking out of the queue: they still show which kind of job is next. */
   readonly heads: readonly Job[];
-  /** When the last tick ran before the one that is under way; null when none is. */
-  readonly lastTick: number | null;
+  /** Whether the tick before the one that is under way was late; null when none is. */
+  readonly wasLate: boolean | null;
   /** Whether pushes, which come last in a call, still find the rows locked. */
   readonly atPush: boolean;
   readonly atStart: boolean;
@@ -141,9 +146,13 @@ export class Model {
       case "cancel":
         return this.#cancel(call.jobs);
       case "claim": {
+        if (this.#tickIsLate()) {
+          this.#keepLease(call.worker, this.#heldBy(call.worker).length > 0);
+          if (this.#tick().ran) return { jobs: [], again: true };
+        }
         const jobs = this.#nextJobs(call.worker, call.want);
         if (jobs.length > 0) this.#keepLease(call.worker, true);
-        return { jobs: handed(jobs) };
+        return { jobs: handed(jobs), again: false };
       }
       case "heartbeat":
         return this.#heartbeat(call);
@@ -197,6 +206,8 @@ export class Model {
         deadline: null,
         startedAt: null,
         expiresAt: spec.totalSeconds === null ? null : now + spec.totalSeconds,
+        holders: [],
+        late: [],
       });
       return spec.name;
     });
@@ -229,12 +240,9 @@ export class Model {
     if (worker.status === "offline") return { ...nothing, deaf: false, resync: true };
     let isBusy = this.#heldBy(call.worker).length > 0;
     this.#keepLease(call.worker, isBusy);
-    const lastTick = (this.#overlap?.atStart ? this.#overlap.lastTick : null) ?? this.state.lastTick;
-    if (lastTick < now - tickLate) {
-      this.#tick();
-      return { ...nothing, resync: false };
-    }
     if (call.nonce !== null && call.nonce === worker.nonce) worker.wakeHeard = now;
+    // A call that does the late tick does nothing else.
+    if (this.#tickIsLate() && this.#tick().ran) return { ...nothing, resync: false };
     const wasListening = worker.listening;
     worker.listening = call.listening ?? worker.listening;
     if (!worker.listening) worker.deaf = false;
@@ -258,7 +266,7 @@ export class Model {
     return {
       resync: false,
       deaf: worker.deaf,
-      next: isBusy ? busyBeat : idleBeat,
+      next: this.#nextBeat(isBusy),
       stop: this.#stops(call.worker, call.running),
       jobs: handed(jobs),
       commands: worker.drainRequested ? ["drain"] : [],
@@ -279,6 +287,7 @@ export class Model {
       // What was reported before, word for word, is accepted again: the first answer may have been lost.
       const isRepeated = worker === index && attempts === result.attempt && status === result.status &&
         (status === "succeeded" || this.#job(result.job).error === failureCode(result.retryable));
+      if (!isRepeated) this.#keepLate(index, result);
       return isRepeated ? "accepted" : "stale";
     });
     const jobs = this.#nextJobs(index, want);
@@ -314,44 +323,48 @@ export class Model {
   #tick(): Answer {
     const { now, jobs, workers } = this.state;
     const skipped = this.#overlap?.atStart ? this.#overlap : undefined;
-    if (typeof skipped?.lastTick === "number") return { ran: false };
+    if (typeof skipped?.wasLate === "boolean") return { ran: false };
 
     const lost = [...workers.keys()].filter((index) => {
       const { status, leaseUntil } = workers[index]!;
-      return status !== "offline" && leaseUntil < now && !skipped?.workers.has(index);
+      return status !== "offline" && isOver(leaseUntil, now) && !skipped?.workers.has(index);
     });
+    const orphaned = lost.flatMap((index) => this.#heldBy(index));
+    for (const job of orphaned) this.#end(job, "lost", { error: "worker_lost" });
+    this.#unblock(orphaned, skipped);
     for (const index of lost) this.#goOffline(workers[index]!);
-    for (const index of lost) {
-      const left = this.#heldBy(index);
-      for (const job of left) this.#end(job, "lost", { error: "worker_lost" });
-      this.#unblock(left, skipped);
+    for (const [index, worker] of workers.entries()) {
+      const isGone = worker.status === "offline" && isOver(worker.leaseUntil, now) && !skipped?.workers.has(index);
+      if (isGone) worker.leaseUntil = null;
     }
 
     const overdue = jobs.filter((job) =>
-      held.includes(job.status) && (job.deadline! < now || isExpired(job, now)) && !skipped?.workers.has(job.worker!) &&
+      held.includes(job.status) && (job.deadline! < now || isOver(job.expiresAt, now)) &&
+      !skipped?.workers.has(job.worker!) &&
       !skipped?.jobs.has(job.name)
     );
     for (const job of overdue) {
-      const isUnheard = job.status === "assigned" && !isExpired(job, now);
+      const isUnheard = job.status === "assigned" && !isOver(job.expiresAt, now);
       if (!isUnheard) continue;
       const worker = this.#worker(job.worker!);
       worker.deaf ||= worker.listening;
       this.#wake(worker);
     }
     for (const job of overdue) {
-      if (isExpired(job, now)) this.#end(job, "expired", { error: "expired" });
+      if (isOver(job.expiresAt, now)) this.#end(job, "expired", { error: "expired" });
       else if (job.status === "assigned") this.#end(job, "released", {});
       else this.#end(job, "timed_out", { error: "attempt_timeout" });
     }
     this.#unblock(overdue, skipped);
 
     const late = jobs.filter((job) =>
-      waiting.includes(job.status) && isExpired(job, now) && !skipped?.jobs.has(job.name)
+      waiting.includes(job.status) && isOver(job.expiresAt, now) && !skipped?.jobs.has(job.name)
     );
     for (const job of late) this.#close(job, "failed", { error: "expired" });
     const due = jobs.filter((job) => job.status === "scheduled" && job.runAt <= now && !skipped?.jobs.has(job.name));
     for (const job of due) job.status = job.lane === null ? "queued" : "blocked";
     this.#unblock(jobs.filter(({ status }) => status === "blocked"), skipped);
+    this.state.wasLate = this.state.lastTick < now - tickLate;
     this.state.lastTick = now;
     return {
       ran: true,
@@ -368,10 +381,10 @@ export class Model {
     const { now } = this.state;
     const spent = job.attempts - job.released;
     if (ending === "released") job.released += 1;
-    const isOver = ending === "expired" || isFinal || (job.expiresAt !== null && job.expiresAt <= now) ||
+    const isLast = ending === "expired" || isFinal || (job.expiresAt !== null && job.expiresAt <= now) ||
       (ending !== "released" && spent >= job.maxAttempts);
     if (ending === "succeeded" || ending === "cancelled") return this.#close(job, ending, { result, error });
-    if (isOver) return this.#close(job, "failed", { error: error ?? "expired" });
+    if (isLast) return this.#close(job, "failed", { error: error ?? "expired" });
     const failures = ending === "released" ? 0 : ending === "lost" ? spent - 1 : spent;
     const longest = failures < 1 ? 0 : Math.min(retryCap, retryBase * 2 ** (failures - 1));
     job.status = longest > 0 ? "scheduled" : job.lane === null ? "queued" : "blocked";
@@ -400,29 +413,50 @@ export class Model {
     }
   }
 
-  /** Gives queued jobs to listening workers with free slots, the least loaded first. */
+  /**
+   * Gives queued jobs to listening workers with free slots, the best job to the least loaded: in turns, of the kind whose
+   * first job ranks best as many as rank no lower than another kind's first.
+   */
   #push(): number {
     const skipped = this.#overlap?.atPush ? this.#overlap : undefined;
+    const spent = new Set<Kind>();
     const passed = new Set<number>();
     for (let count = 0;;) {
-      const [best] = [...this.state.workers.keys()]
-        .filter((index) => {
-          const { status, listening, deaf, slots, serves } = this.#worker(index);
-          return status === "online" && listening && !deaf && this.#heldBy(index).length < slots &&
-            !passed.has(index) && !skipped?.workers.has(index) &&
-            this.state.jobs.some((job) => job.status === "queued" && serves.includes(job.kind));
-        })
-        .sort((a, b) => this.#load(a) - this.#load(b) || this.#lastAssigned(a) - this.#lastAssigned(b) || a - b);
-      if (best === undefined) return count;
-      const taken = this.#take(best, 1, "assigned", skipped);
-      count += taken.length;
-      if (taken.length === 0) passed.add(best);
+      const queued = this.state.jobs.filter((job) => job.status === "queued").sort(byRank);
+      const seen = [...queued, ...(skipped?.heads ?? [])].sort(byRank).filter(({ kind }) => !spent.has(kind));
+      const kind = seen[0]?.kind;
+      if (kind === undefined) return count;
+      const rival = seen.find((job) => job.kind !== kind);
+      const places = this.#places(kind, seen.filter((job) => job.kind === kind).length, passed);
+      const jobs = queued
+        .filter((job) => job.kind === kind && !skipped?.jobs.has(job.name))
+        .slice(0, places.length)
+        .filter((job, place) => place === 0 || rival === undefined || job.priority >= rival.priority);
+      if (jobs.length === 0) spent.add(kind);
+      const chosen = places.slice(0, jobs.length);
+      const given = chosen.filter((index) => !skipped?.workers.has(index));
+      for (const index of chosen) if (skipped?.workers.has(index)) passed.add(index);
+      for (const [place, index] of given.entries()) this.#give(jobs[place]!, index, "assigned");
+      count += given.length;
     }
   }
 
+  /** Who gets the next jobs of a kind: each worker as often as it has slots, the least loaded first. */
+  #places(kind: Kind, want: number, passed: ReadonlySet<number>): number[] {
+    return this.state.workers
+      .flatMap(({ status, listening, deaf, slots, serves }, index) => {
+        const count = this.#heldBy(index).length;
+        const isFit = status === "online" && listening && !deaf && serves.includes(kind) && !passed.has(index);
+        return isFit ? Array.from({ length: slots - count }, (_, n) => ({ index, load: (count + n) / slots })) : [];
+      })
+      .sort((a, b) => a.load - b.load || this.#lastAssigned(a.index) - this.#lastAssigned(b.index) || a.index - b.index)
+      .slice(0, want)
+      .map(({ index }) => index);
+  }
+
   /** Takes queued jobs for a worker: of the kind whose first job ranks best as many as it may, then of the next. */
-  #take(index: number, want: number, status: "assigned" | "running", skipped?: Overlap): Job[] {
-    const { now, jobs } = this.state;
+  #take(index: number, want: number, skipped?: Overlap): Job[] {
+    const { jobs } = this.state;
     const worker = this.#worker(index);
     let left = Math.min(want, worker.slots - this.#heldBy(index).length);
     if (worker.status !== "online" || left < 1) return [];
@@ -436,19 +470,23 @@ export class Model {
         0,
         left,
       );
-      for (const job of next) {
-        job.status = status;
-        job.worker = index;
-        job.attempts += 1;
-        job.startedAt = status === "running" ? now : null;
-        job.deadline = now + (status === "running" ? job.attemptSeconds : acknowledge);
-      }
+      for (const job of next) this.#give(job, index, "running");
       taken.push(...next);
       left -= next.length;
       if (left === 0) break;
     }
-    if (taken.length > 0) worker.lastAssigned = now;
     return taken;
+  }
+
+  #give(job: Job, index: number, status: "assigned" | "running"): void {
+    const { now } = this.state;
+    job.status = status;
+    job.worker = index;
+    job.attempts += 1;
+    job.holders.push(index);
+    job.startedAt = status === "running" ? now : null;
+    job.deadline = now + (status === "running" ? job.attemptSeconds : acknowledge);
+    this.#worker(index).lastAssigned = now;
   }
 
   /** What was pushed to the worker, and up to `want` in all from the queue. */
@@ -456,8 +494,8 @@ export class Model {
     if (this.#worker(index).status === "offline") return [];
     const jobs = this.#handOver(index);
     const skipped = this.#overlap?.atStart ? this.#overlap : undefined;
-    jobs.push(...this.#take(index, want - jobs.length, "running", skipped));
-    if (skipped) jobs.push(...this.#take(index, want - jobs.length, "running"));
+    jobs.push(...this.#take(index, want - jobs.length, skipped));
+    if (skipped) jobs.push(...this.#take(index, want - jobs.length));
     return jobs;
   }
 
@@ -506,8 +544,22 @@ export class Model {
     this.#worker(index).leaseUntil = this.state.now + 3 * (isBusy ? busyBeat : idleBeat);
   }
 
-  #load(index: number): number {
-    return this.#heldBy(index).length / this.#worker(index).slots;
+  /** What a worker says of an attempt that it did hold is kept, once. */
+  #keepLate(index: number, { job: name, attempt, status }: Report): void {
+    const { holders, late } = this.#job(name);
+    if (holders[attempt - 1] !== index || late.some((result) => result.attempt === attempt)) return;
+    late.push({ attempt, worker: index, status });
+    late.sort((a, b) => a.attempt - b.attempt);
+  }
+
+  #tickIsLate(): boolean {
+    return this.state.lastTick < this.state.now - tickLate;
+  }
+
+  /** At most so long until the next heartbeat; while nobody else ticks in time, idle workers are asked to beat sooner. */
+  #nextBeat(isBusy: boolean): number {
+    const wasLate = (this.#overlap?.atPush ? this.#overlap.wasLate : null) ?? this.state.wasLate;
+    return Math.min(isBusy ? busyBeat : idleBeat, wasLate ? tickLate : Infinity);
   }
 
   #lastAssigned(index: number): number {
@@ -536,8 +588,8 @@ export function failureCode(retryable: boolean): string {
   return retryable ? "broken" : "hopeless";
 }
 
-function isExpired({ expiresAt }: Job, now: number): boolean {
-  return expiresAt !== null && expiresAt < now;
+function isOver(at: number | null, now: number): boolean {
+  return at !== null && at < now;
 }
 
 function byRank(a: Job, b: Job): number {

@@ -78,13 +78,14 @@ export class Stage implements AsyncDisposable {
   async reset(): Promise<State> {
     this.#ids.clear();
     await this.#sql.unsafe(`
+      delete from muster.late_results;
       delete from muster.jobs;
       delete from muster.concurrency_keys;
       delete from muster.job_classes;
       delete from muster.audit_log;
       delete from realtime.messages;
       update muster_private.test_clock set at = '${start}';
-      update muster_private.scheduler_state set last_tick_at = '${start}';
+      update muster_private.scheduler_state set last_tick_at = '${start}', was_late = false;
       update muster.worker_heartbeats set last_seen_at = '${start}', deadline_at = '${start}'::timestamptz + interval
         '${leaseSeconds} s', wake_nonce = 'first', wake_sent_at = '${start}', wake_heard_at = '${start}';
       update muster.worker_devices set held_count = 0, status = 'online', deaf = false, drain_requested_at = null,
@@ -96,6 +97,7 @@ export class Stage implements AsyncDisposable {
     return {
       now: 0,
       lastTick: 0,
+      wasLate: false,
       jobs: [],
       workers: machines.map(({ slots, serves, listening }): Worker => ({
         slots,
@@ -149,23 +151,31 @@ export class Stage implements AsyncDisposable {
     const [row] = await this.#sql`
       select ${seconds("(select at from muster_private.test_clock)", this.#sql)} as now,
         (select ${seconds("last_tick_at", this.#sql)} from muster_private.scheduler_state) as "lastTick",
+        (select was_late from muster_private.scheduler_state) as "wasLate",
         (select coalesce(jsonb_agg(to_jsonb(j)), '[]') from (
           select payload ->> 'name' as name, status, attempts, released_count as released, worker_id as worker, result,
             error ->> 'code' as error, ${seconds("run_at", this.#sql)} as "runAt",
             ${seconds("attempt_deadline_at", this.#sql)} as deadline,
-            case when status = 'running' then ${seconds("started_at", this.#sql)} end as "startedAt"
-          from muster.jobs) j) as jobs,
+            case when status = 'running' then ${seconds("started_at", this.#sql)} end as "startedAt",
+            (select coalesce(jsonb_agg(jsonb_build_object('attempt', l.attempt, 'worker', l.worker_id, 'status', l.status)
+              order by l.attempt), '[]') from muster.late_results l where l.job_id = o.id) as late
+          from muster.jobs o) j) as jobs,
         (select jsonb_agg(to_jsonb(w) order by w.id) from (
           select d.id, d.slots, d.status, d.listening, d.deaf, d.drain_requested_at is not null as "drainRequested",
             ${seconds("d.last_assigned_at", this.#sql)} as "lastAssigned",
-            ${seconds("h.deadline_at", this.#sql)} as "leaseUntil", h.wake_nonce as nonce,
+            case when isfinite(h.deadline_at) then ${
+      seconds("h.deadline_at", this.#sql)
+    } end as "leaseUntil", h.wake_nonce as nonce,
             ${seconds("h.wake_sent_at", this.#sql)} as "wakeSent",
             ${seconds("h.wake_heard_at", this.#sql)} as "wakeHeard"
           from muster.worker_devices d join muster.worker_heartbeats h on h.worker_id = d.id) w) as workers`;
-    const { now, lastTick, jobs, workers } = row as unknown as State;
+    const { now, lastTick, wasLate, jobs, workers } = row as unknown as State;
     const index = new Map(this.#workers.map(({ id }, index) => [id, index]));
-    for (const job of jobs) job.worker = job.worker === null ? null : index.get(String(job.worker))!;
-    return { now, lastTick, jobs, workers };
+    for (const job of jobs) {
+      job.worker = job.worker === null ? null : index.get(String(job.worker))!;
+      for (const late of job.late) late.worker = index.get(String(late.worker))!;
+    }
+    return { now, lastTick, wasLate, jobs, workers };
   }
 
   get sql(): postgres.Sql {
@@ -299,7 +309,7 @@ export class Stage implements AsyncDisposable {
       case "cancel":
         return { jobs: answer.jobs.map(({ payload, status }: SqlAnswer) => ({ name: payload.name, status })) };
       case "claim":
-        return { jobs: given(answer.jobs) };
+        return { jobs: given(answer.jobs), again: answer.again };
       case "heartbeat":
         return {
           resync: answer.resync,
