@@ -109,8 +109,8 @@ export type Overlap = {
   readonly lanes: ReadonlySet<Lane>;
   /** Jobs that others are taking out of the queue: they still show which kind of job is next. */
   readonly heads: readonly Job[];
-  /** Whether the tick before the one that is under way was late; null when none is. */
-  readonly wasLate: boolean | null;
+  /** What is known of the tick before the one that is under way; null when none is. */
+  readonly tick: Pick<State, "lastTick" | "wasLate"> | null;
   /** Whether pushes, which come last in a call, still find the rows locked. */
   readonly atPush: boolean;
   readonly atStart: boolean;
@@ -323,7 +323,7 @@ export class Model {
   #tick(): Answer {
     const { now, jobs, workers } = this.state;
     const skipped = this.#overlap?.atStart ? this.#overlap : undefined;
-    if (typeof skipped?.wasLate === "boolean") return { ran: false };
+    if (skipped?.tick) return { ran: false };
 
     const lost = [...workers.keys()].filter((index) => {
       const { status, leaseUntil } = workers[index]!;
@@ -553,12 +553,14 @@ export class Model {
   }
 
   #tickIsLate(): boolean {
-    return this.state.lastTick < this.state.now - tickLate;
+    // Seen before the other tick is committed; by the time this call has its own locks, it may be.
+    const { lastTick } = this.#overlap?.tick ?? this.state;
+    return lastTick < this.state.now - tickLate;
   }
 
   /** At most so long until the next heartbeat; while nobody else ticks in time, idle workers are asked to beat sooner. */
   #nextBeat(isBusy: boolean): number {
-    const wasLate = (this.#overlap?.atPush ? this.#overlap.wasLate : null) ?? this.state.wasLate;
+    const { wasLate } = (this.#overlap?.atPush ? this.#overlap.tick : null) ?? this.state;
     return Math.min(isBusy ? busyBeat : idleBeat, wasLate ? tickLate : Infinity);
   }
 

@@ -87,7 +87,7 @@ function rowsOf(call: Call, old: State, state: State): Touched {
     jobs: new Set(jobs.map(({ name }) => name)),
     lanes: new Set(jobs.filter(locksItsLane).flatMap(({ lane }): Lane[] => lane === null ? [] : [lane])),
     heads: before.filter((job: Job) => job.status === "queued"),
-    wasLate: call.kind === "tick" || state.lastTick !== old.lastTick ? old.wasLate : null,
+    tick: call.kind === "tick" || state.lastTick !== old.lastTick ? old : null,
   };
 }
 
@@ -97,7 +97,7 @@ function union(all: readonly Touched[]): Touched {
     jobs: new Set(all.flatMap(({ jobs }) => [...jobs])),
     lanes: new Set(all.flatMap(({ lanes }) => [...lanes])),
     heads: all.flatMap(({ heads }) => heads),
-    wasLate: all.reduce<boolean | null>((found, { wasLate }) => found ?? wasLate, null),
+    tick: all.find(({ tick }) => tick !== null)?.tick ?? null,
   };
 }
 
