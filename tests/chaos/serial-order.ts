@@ -1,5 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Answer, type Call, held, type Job, type Lane, Model, type Overlap, type State } from "./model.ts";
+import {
+  type Answer,
+  type Call,
+  held,
+  type Job,
+  type Lane,
+  Model,
+  type Overlap,
+  type State,
+  type Worker,
+} from "./model.ts";
 
 export type Outcome = { readonly answers: readonly Answer[]; readonly state: State };
 
@@ -15,33 +25,55 @@ export type Explanation = { readonly state: State; readonly passedOver: boolean 
  * the function says that it does (a push, a claim, the tick): never more than that.
  */
 export function explain(before: State, calls: readonly Call[], observed: Outcome): Explanation {
+  const found = search({ calls, observed, state: before, order: [], touched: [], passedOver: false });
+  if (found) return { ...found, state: adopt(found.state, observed.state) };
+  // Nothing explains it: what is nearest among the plain orders is most worth a look.
+  const unexplained = permutations([...calls.keys()]).map((order) => {
+    const state = structuredClone(before);
+    const answers: Answer[] = [];
+    for (const index of order) answers[index] = new Model(state).call(calls[index]!);
+    return [...answersThatDiffer(answers, observed.answers), ...statesThatDiffer(state, observed.state)];
+  });
+  throw new NoOrderError(unexplained.reduce((a, b) => b.length < a.length ? b : a).join("\n"));
+}
+
+type Search = {
+  readonly calls: readonly Call[];
+  readonly observed: Outcome;
+  readonly state: State;
+  /** The calls made so far, by their numbers, and what each has locked. */
+  readonly order: readonly number[];
+  readonly touched: readonly (Touched | undefined)[];
+  readonly passedOver: boolean;
+};
+
+function search(soFar: Search): Explanation | null {
+  const { calls, observed, state: before, order, touched } = soFar;
+  if (order.length === calls.length) {
+    const { state, passedOver } = soFar;
+    return statesThatDiffer(state, observed.state).length === 0 ? { state, passedOver } : null;
+  }
   const comparable = calls.length > 1 ? withoutGlances : (answer: Answer) => answer;
-  let nearest: string[] | undefined;
-  for (const order of permutations([...calls.keys()])) {
-    for (const passes of passings(calls.length)) {
+  for (const [index, call] of calls.entries()) {
+    if (order.includes(index)) continue;
+    for (const { over, atStart, atPush } of passings(index, calls.length)) {
       const state = structuredClone(before);
-      const answers: Answer[] = [];
-      const touched: Touched[] = [];
-      for (const index of order) {
-        const old = structuredClone(state);
-        const { over, atStart, atPush } = passes[index]!;
-        // One that comes later in the order may have been waiting with its rows locked: those it would want now.
-        const rows = over.map((other) => touched[other] ?? tryOut(calls[other]!, state));
-        const overlap = over.length === 0 ? undefined : { ...union(rows), atStart, atPush };
-        answers[index] = new Model(state, overlap).call(calls[index]!);
-        touched[index] = rowsOf(calls[index]!, old, state);
-      }
-      const found = differences({ answers: answers.map(comparable), state }, {
-        answers: observed.answers.map(comparable),
-        state: observed.state,
+      // One that comes later in the order may have been waiting with its rows locked: those it would want now.
+      const rows = over.map((other) => touched[other] ?? tryOut(calls[other]!, before));
+      const overlap = over.length === 0 ? undefined : { ...union(rows), atStart, atPush };
+      const answer = new Model(state, overlap).call(call);
+      if (answersThatDiffer([comparable(answer)], [comparable(observed.answers[index]!)]).length > 0) continue;
+      const found = search({
+        ...soFar,
+        state,
+        order: [...order, index],
+        touched: Object.assign([...touched], { [index]: rowsOf(call, before, state) }),
+        passedOver: soFar.passedOver || over.length > 0,
       });
-      if (found.length === 0) {
-        return { state: adopt(state, observed.state), passedOver: passes.some(({ over }) => over.length > 0) };
-      }
-      if (nearest === undefined || found.length < nearest.length) nearest = found;
+      if (found) return found;
     }
   }
-  throw new NoOrderError(nearest!.join("\n"));
+  return null;
 }
 
 type Touched = Omit<Overlap, "atPush" | "atStart">;
@@ -101,39 +133,42 @@ function union(all: readonly Touched[]): Touched {
   };
 }
 
-/** Where what was expected differs from what was observed. */
-function differences(expected: Outcome, observed: Outcome): string[] {
-  const found: string[] = [];
-  const compare = (what: string, model: unknown, real: unknown) => {
-    if (!isDeepStrictEqual(model, real)) {
-      found.push(`${what}: expected ${JSON.stringify(model)}, got ${JSON.stringify(real)}`);
-    }
-  };
-  for (const [index, answer] of expected.answers.entries()) {
-    const real = observed.answers[index]!;
-    compare(`answer ${index + 1}`, answer, isBeatInTime(answer, real) ? { ...real, next: answer.next } : real);
-  }
-  const { jobs, workers, lastTick, wasLate } = observed.state;
-  compare("last tick", [expected.state.lastTick, expected.state.wasLate], [lastTick, wasLate]);
-  compare("jobs", expected.state.jobs.map(({ name }) => name).sort(), jobs.map(({ name }) => name).sort());
-  for (const real of jobs) {
-    const model = expected.state.jobs.find(({ name }) => name === real.name);
-    if (!model) continue;
-    for (const field of Object.keys(real) as (keyof typeof real)[]) {
-      if (field === "runAt" && isRetryInTime(model, real)) continue;
-      if (field === "startedAt" && real.status !== "running") continue;
-      compare(`job ${real.name}, ${field}`, model[field], real[field]);
-    }
-  }
-  for (const [index, real] of workers.entries()) {
-    const model = expected.state.workers[index]!;
-    for (const field of Object.keys(real) as (keyof typeof real)[]) {
-      if (field in model && !(field === "nonce" && model.nonce === null)) {
-        compare(`worker ${index}, ${field}`, model[field], real[field]);
-      }
-    }
-  }
-  return found;
+function differs(what: string, model: unknown, real: unknown): string[] {
+  return isDeepStrictEqual(model, real)
+    ? []
+    : [`${what}: expected ${JSON.stringify(model)}, got ${JSON.stringify(real)}`];
+}
+
+function answersThatDiffer(model: readonly Answer[], real: readonly Answer[]): string[] {
+  return model.flatMap((answer, index) => {
+    const { next } = answer;
+    const observed = real[index]!;
+    return differs(`answer ${index + 1}`, answer, isBeatInTime(answer, observed) ? { ...observed, next } : observed);
+  });
+}
+
+function statesThatDiffer(model: State, real: State): string[] {
+  return [
+    ...differs("last tick", [model.lastTick, model.wasLate], [real.lastTick, real.wasLate]),
+    ...differs("jobs", model.jobs.map(({ name }) => name).sort(), real.jobs.map(({ name }) => name).sort()),
+    ...real.jobs.flatMap((job) => {
+      const expected = model.jobs.find(({ name }) => name === job.name);
+      return expected === undefined ? [] : Object.keys(job).flatMap((key) => {
+        const field = key as keyof Job;
+        if (field === "runAt" && isRetryInTime(expected, job)) return [];
+        if (field === "startedAt" && job.status !== "running") return [];
+        return differs(`job ${job.name}, ${field}`, expected[field], job[field]);
+      });
+    }),
+    ...real.workers.flatMap((worker, index) => {
+      const expected = model.workers[index]!;
+      return Object.keys(worker).flatMap((key) => {
+        const field = key as keyof Worker;
+        if (!(field in expected) || (field === "nonce" && expected.nonce === null)) return [];
+        return differs(`worker ${index}, ${field}`, expected[field], worker[field]);
+      });
+    }),
+  ];
 }
 
 function isRetryInTime({ retryBetween }: Job, { runAt }: Job): boolean {
@@ -155,32 +190,25 @@ function adopt(state: State, real: State): State {
   return state;
 }
 
-function* permutations(items: readonly number[]): Generator<number[]> {
-  if (items.length < 2) yield [...items];
-  for (const [index, item] of items.entries()) {
-    if (items.length < 2) return;
-    for (const rest of permutations(items.toSpliced(index, 1))) yield [item, ...rest];
-  }
+function permutations(items: readonly number[]): number[][] {
+  if (items.length < 2) return [[...items]];
+  return items.flatMap((item, index) => permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]));
 }
 
-/** Which other calls a call finds open, and whether only at its start, only at its end, or throughout. */
+/**
+ * Which other calls a call finds open, and when it still does: as it starts, as it pushes jobs in the end, or only when
+ * it looks whether the tick is late.
+ */
 type Passing = { readonly over: readonly number[]; readonly atStart: boolean; readonly atPush: boolean };
 
-const passesNothing: Passing = { over: [], atStart: false, atPush: false };
-
-/** All ways in which calls may have passed over rows of each other; the first was done before the others began. */
-function passings(count: number): Passing[][] {
-  let all: Passing[][] = [[passesNothing]];
-  for (let index = 1; index < count; index++) {
-    const others = Array.from({ length: count }, (_, other) => other).filter((other) => other !== index);
-    const own = [passesNothing];
-    for (let set = 1; set < 2 ** others.length; set++) {
-      const over = others.filter((_, bit) => (set >> bit) % 2 === 1);
-      own.push({ over, atStart: true, atPush: false });
-      own.push({ over, atStart: false, atPush: true });
-      own.push({ over, atStart: true, atPush: true });
-    }
-    all = all.flatMap((earlier) => own.map((passing) => [...earlier, passing]));
+/** All ways in which a call may have passed over rows of the others; the first was done before the others began. */
+function passings(index: number, count: number): Passing[] {
+  const all: Passing[] = [{ over: [], atStart: false, atPush: false }];
+  if (index === 0) return all;
+  const others = Array.from({ length: count }, (_, other) => other).filter((other) => other !== index);
+  for (let set = 1; set < 2 ** others.length; set++) {
+    const over = others.filter((_, bit) => (set >> bit) % 2 === 1);
+    for (const atStart of [false, true]) for (const atPush of [false, true]) all.push({ over, atStart, atPush });
   }
   return all;
 }
