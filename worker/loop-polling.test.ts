@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { Loop } from "./loop.ts";
+import { Results } from "./results.ts";
+import type { WorkerRpc } from "./rpc.ts";
+import { Runner } from "./runner.ts";
+
+/** A loop over a control plane that has no work, wants to be polled every 5 ms, and says what `deaf` says. */
+function createWorld() {
+  const said = { claims: 0, deaf: 0 };
+  const answers = { deaf: false };
+  const rpc: WorkerRpc = {
+    hello: () =>
+      Promise.resolve({
+        name: "test",
+        slots: 1,
+        capabilities: [],
+        heartbeatSeconds: 60,
+        idleHeartbeatSeconds: 60,
+        pollSeconds: 0.005,
+        wakeNonce: null,
+        stop: [],
+        jobs: [],
+      }),
+    heartbeat: () =>
+      Promise.resolve({
+        nextSeconds: 60,
+        busySeconds: null,
+        pollSeconds: 0.005,
+        deaf: answers.deaf,
+        resync: false,
+        stop: [],
+        jobs: [],
+        commands: [],
+      }),
+    claimJobs: () => {
+      said.claims += 1;
+      return Promise.resolve({ jobs: [], again: false });
+    },
+    completeJobs: () => Promise.resolve({ outcomes: [], jobs: [] }),
+    reportEvents: () => Promise.resolve([]),
+    goodbye: () => Promise.resolve(),
+  };
+  const runner = new Runner({
+    handlers: new Map(),
+    context: () => ({}) as never,
+    onResult: () => {},
+    log: () => {},
+  });
+  const loop = new Loop({
+    rpc,
+    runner,
+    results: new Results({ spool: undefined, log: () => {} }),
+    slots: 1,
+    hello: () => ({ capabilities: [], labels: {}, slots: 1, version: "0", sessionId: "s" }),
+    metrics: () => ({}),
+    log: () => {},
+    onCommand: () => {},
+    onDeaf: () => said.deaf += 1,
+    onChange: () => {},
+  });
+  return { loop, said, answers };
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const endsAt = performance.now() + 10_000; !condition();) {
+    if (performance.now() > endsAt) throw new Error(`Never came true: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+Deno.test("Loop polls while it hears nothing, and again once its channel is lost", async () => {
+  const { loop, said } = createWorld();
+  await loop.hello();
+  const running = loop.run();
+  await until("it polled three times", () => said.claims >= 3);
+
+  loop.channelOpened();
+  loop.woken("n1");
+  await until("it listens", () => loop.listening.active);
+  const before = said.claims;
+  loop.channelClosed();
+  await until("it polls again", () => said.claims >= before + 3);
+  loop.end();
+  await running;
+});
+
+Deno.test("Loop that is told it is deaf polls, though its channel is joined, until it hears a wake", async () => {
+  const { loop, said, answers } = createWorld();
+  await loop.hello();
+  const running = loop.run();
+  loop.channelOpened();
+  loop.woken("n1");
+  await until("it listens", () => loop.listening.active);
+
+  answers.deaf = true;
+  loop.nudge("heartbeat");
+  await until("it takes the verdict", () => !loop.listening.active);
+  assert.equal(said.deaf, 1);
+  const before = said.claims;
+  await until("it polls", () => said.claims >= before + 3);
+
+  answers.deaf = false;
+  loop.woken("n2");
+  await until("it listens again", () => loop.listening.active);
+  loop.end();
+  await running;
+});
