@@ -19,7 +19,7 @@ const repository = resolve(import.meta.dirname!, "..");
 const groups = [
   {
     name: "unit",
-    paths: ["shared", "functions", "worker", "cli", "local", "tests/check"],
+    paths: ["shared", "functions", "worker", "cli", "local", "tests/check", "tests/mutation"],
     needs: "nothing",
     parallel: true,
   },
