@@ -105,6 +105,7 @@ export type Answer = Readonly<Record<string, unknown>>;
 export type Overlap = {
   /** Rows that whoever skips locked rows leaves alone. */
   readonly workers: ReadonlySet<number>;
+  readonly leases: ReadonlySet<number>;
   readonly jobs: ReadonlySet<string>;
   readonly lanes: ReadonlySet<Lane>;
   /** Jobs that others are taking out of the queue: they still show which kind of job is next. */
@@ -325,16 +326,24 @@ export class Model {
     const skipped = this.#overlap?.atStart ? this.#overlap : undefined;
     if (skipped?.tick) return { ran: false };
 
+    // After ticks in time a late one excuses whoever was silent: the database itself may have been away.
+    if (!this.state.wasLate && this.state.lastTick < now - tickLate) {
+      for (const [index, worker] of workers.entries()) {
+        const isSilent = isOver(worker.leaseUntil, now + tickLate) && !skipped?.leases.has(index);
+        if (isSilent) worker.leaseUntil = now + tickLate;
+      }
+    }
     const lost = [...workers.keys()].filter((index) => {
       const { status, leaseUntil } = workers[index]!;
-      return status !== "offline" && isOver(leaseUntil, now) && !skipped?.workers.has(index);
+      return status !== "offline" && isOver(leaseUntil, now) && !skipped?.workers.has(index) &&
+        !skipped?.leases.has(index);
     });
     const orphaned = lost.flatMap((index) => this.#heldBy(index));
     for (const job of orphaned) this.#end(job, "lost", { error: "worker_lost" });
     this.#unblock(orphaned, skipped);
     for (const index of lost) this.#goOffline(workers[index]!);
     for (const [index, worker] of workers.entries()) {
-      const isGone = worker.status === "offline" && isOver(worker.leaseUntil, now) && !skipped?.workers.has(index);
+      const isGone = worker.status === "offline" && isOver(worker.leaseUntil, now) && !skipped?.leases.has(index);
       if (isGone) worker.leaseUntil = null;
     }
 
@@ -419,11 +428,11 @@ export class Model {
    */
   #push(): number {
     const skipped = this.#overlap?.atPush ? this.#overlap : undefined;
-    const spent = new Set<Kind>();
     const passed = new Set<number>();
+    const open = new Set((["any", "gpu"] as const).filter((kind) => this.#places(kind, 1, passed).length > 0));
     for (let count = 0;;) {
       const queued = this.state.jobs.filter((job) => job.status === "queued").sort(byRank);
-      const seen = [...queued, ...(skipped?.heads ?? [])].sort(byRank).filter(({ kind }) => !spent.has(kind));
+      const seen = [...queued, ...(skipped?.heads ?? [])].sort(byRank).filter(({ kind }) => open.has(kind));
       const kind = seen[0]?.kind;
       if (kind === undefined) return count;
       const rival = seen.find((job) => job.kind !== kind);
@@ -432,7 +441,7 @@ export class Model {
         .filter((job) => job.kind === kind && !skipped?.jobs.has(job.name))
         .slice(0, places.length)
         .filter((job, place) => place === 0 || rival === undefined || job.priority >= rival.priority);
-      if (jobs.length === 0) spent.add(kind);
+      if (jobs.length === 0) open.delete(kind);
       const chosen = places.slice(0, jobs.length);
       const given = chosen.filter((index) => !skipped?.workers.has(index));
       for (const index of chosen) if (skipped?.workers.has(index)) passed.add(index);

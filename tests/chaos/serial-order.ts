@@ -113,9 +113,17 @@ function rowsOf(call: Call, old: State, state: State): Touched {
     const old = before.find((job) => job.name === name)?.status;
     return call.kind === "cancel" || !(held.includes(status) && (old === "queued" || held.includes(old!)));
   };
+  const leases = state.workers.flatMap(({ leaseUntil, nonce, wakeSent, wakeHeard }, index) => {
+    const known = old.workers[index]!;
+    const isSame = leaseUntil === known.leaseUntil && nonce === known.nonce && wakeSent === known.wakeSent &&
+      wakeHeard === known.wakeHeard;
+    const beats = (call.kind === "heartbeat" || call.kind === "hello") && call.worker === index;
+    return isSame && !beats ? [] : [index];
+  });
   const holders = [...jobs, ...before].flatMap(({ worker }) => worker === null ? [] : [worker]);
   return {
     workers: new Set([...workers, ...holders, ...("worker" in call && call.kind !== "events" ? [call.worker] : [])]),
+    leases: new Set(leases),
     jobs: new Set(jobs.map(({ name }) => name)),
     lanes: new Set(jobs.filter(locksItsLane).flatMap(({ lane }): Lane[] => lane === null ? [] : [lane])),
     heads: before.filter((job: Job) => job.status === "queued"),
@@ -126,6 +134,7 @@ function rowsOf(call: Call, old: State, state: State): Touched {
 function union(all: readonly Touched[]): Touched {
   return {
     workers: new Set(all.flatMap(({ workers }) => [...workers])),
+    leases: new Set(all.flatMap(({ leases }) => [...leases])),
     jobs: new Set(all.flatMap(({ jobs }) => [...jobs])),
     lanes: new Set(all.flatMap(({ lanes }) => [...lanes])),
     heads: all.flatMap(({ heads }) => heads),
