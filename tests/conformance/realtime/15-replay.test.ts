@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { connectClient, Inbox, subscribe } from "./support/client.ts";
 import { ignore, startRealtime } from "./support/own-server.ts";
 import { RawSocket } from "./support/raw-socket.ts";
+import { answer, postBatch } from "./support/rest.ts";
 import { connectDatabase, grantTopic, newTopic, serviceToken, stack } from "./support/stack.ts";
 
 type Sql = ReturnType<typeof connectDatabase>["sql"];
@@ -112,6 +113,30 @@ Deno.test("a message that comes live, too, comes once", { ignore }, async () => 
     assert.equal(new Set(ids).size, ids.length);
   }
 });
+
+Deno.test(
+  "what has been replayed to a channel does not come to it again under its id, to others it does",
+  { ignore },
+  async () => {
+    await using server = await startRealtime();
+    await using database = connectDatabase();
+    const topic = newTopic();
+    await database.sql`select realtime.send('{}'::jsonb, 'stored', ${topic})`;
+    using other = await server.open({ role: "service_role" });
+    await other.join(topic, { private: true });
+    using socket = await server.open({ role: "service_role" });
+    await socket.join(topic, { private: true, broadcast: { replay: { since: 0 } } });
+    const { id } = (await socket.next()).payload.meta;
+    const message = { topic, event: "again", payload: {}, private: true };
+    const options = { url: server.url, token: await serviceToken() };
+    assert.deepEqual(await answer(await postBatch([{ ...message, id }, { ...message, event: "new" }], options)), [
+      202,
+      "",
+    ]);
+    assert.deepEqual((await other.rest()).map(({ payload }) => payload.event), ["again", "new"]);
+    assert.deepEqual((await socket.rest()).map(({ payload }) => payload.event), ["new"]);
+  },
+);
 
 Deno.test(
   "replay is refused on a public channel, to who may not read, and with values that make no sense",
