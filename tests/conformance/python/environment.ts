@@ -28,7 +28,16 @@ export async function pythonWithClient(python: string): Promise<string> {
   await must(python, ["-m", "venv", building]);
   const quietly = ["--quiet", "--disable-pip-version-check"];
   await must(interpreter(building), ["-m", "pip", "install", ...quietly, "--require-hashes", "-r", requirements]);
-  await Deno.rename(building, folder).catch(() => Deno.remove(building, { recursive: true }));
+  try {
+    await Deno.rename(building, folder);
+  } catch {
+    // Another run was faster, or an old one is in the way whose Python is gone.
+    if (await exists(interpreter(folder))) await Deno.remove(building, { recursive: true });
+    else {
+      await Deno.remove(folder, { recursive: true });
+      await Deno.rename(building, folder);
+    }
+  }
   return interpreter(folder);
 }
 
