@@ -1,0 +1,99 @@
+import type { AppEntry, Evidence } from "./evidence.ts";
+import { isTerminal, replay } from "./history.ts";
+import type { Violation } from "./violation.ts";
+
+const terminal = new Set(["succeeded", "failed", "cancelled"]);
+
+/** I1, I2, I3: every submitted job exists, has one end, keeps it, and is the only one of its key. */
+export function checkOutcomes({ roster, jobs, events, commits, appJournals }: Evidence): Violation[] {
+  const found: Violation[] = [];
+  const rows = new Map(jobs.map((job) => [job.id, job]));
+  const tenantIds = new Map(roster.tenants.map(({ tenant, tenantId }) => [tenant, tenantId]));
+
+  const endEvents = new Map<string, number>();
+  for (const { job_id, kind, data } of events) {
+    if (kind === "status" && terminal.has(data.status ?? "")) endEvents.set(job_id, (endEvents.get(job_id) ?? 0) + 1);
+  }
+
+  for (const [name, answers] of byKey(appJournals)) {
+    const ids = new Set(answers.filter(({ did }) => did === "submit").map(({ job }) => job!));
+    const { key = "", tenant } = answers[0]!;
+    if (ids.size === 0) found.push({ kind: "lost", what: `${name} was handed in and never answered` });
+    if (ids.size > 1) found.push({ kind: "doubled", what: `${name} was answered as ${[...ids].join(" and ")}` });
+    if (answers.filter(({ created }) => created).length > 1) {
+      found.push({ kind: "doubled", what: `${name} was created twice, by the answers`, jobId: [...ids][0]! });
+    }
+    for (const jobId of ids) {
+      const row = rows.get(jobId);
+      if (row === undefined) {
+        found.push({ kind: "lost", what: `${name} was answered as a job that does not exist`, jobId });
+      } else if (row.idempotency_key !== key || row.tenant_id !== tenantIds.get(tenant)) {
+        found.push({ kind: "doubled", what: `${name} was answered as the job of ${row.idempotency_key}`, jobId });
+      }
+    }
+  }
+
+  const asked = new Set(byKey(appJournals).keys());
+  const tenants = new Map(roster.tenants.map(({ tenant, tenantId }) => [tenantId, tenant]));
+  const rowsOfKey = new Map<string, string>();
+  for (const { id, tenant_id, status, idempotency_key } of jobs) {
+    const tenant = tenants.get(tenant_id);
+    if (tenant === undefined) continue;
+    const name = `${tenant}/${idempotency_key}`;
+    if (!asked.has(name)) found.push({ kind: "doubled", what: `nobody handed in ${name}`, jobId: id });
+    const other = rowsOfKey.get(name);
+    if (other !== undefined) found.push({ kind: "doubled", what: `${name} is also job ${other}`, jobId: id });
+    rowsOfKey.set(name, id);
+    if (!terminal.has(status)) found.push({ kind: "lost", what: `is still ${status}`, jobId: id });
+    const ends = endEvents.get(id) ?? 0;
+    if (ends === 0) found.push({ kind: "lost", what: "has no end among its events", jobId: id });
+    if (ends > 1) found.push({ kind: "doubled", what: `has ${ends} ends among its events`, jobId: id });
+  }
+
+  const attempts = new Map<string, { workerId: string; runs: number }>();
+  replay(commits, ({ before, after, jobId }) => {
+    if (after === undefined) found.push({ kind: "lost", what: "its row was deleted", jobId });
+    if (after === undefined) return;
+    if (isTerminal(before) && (before!.status !== after.status || before!.attempt !== after.attempt)) {
+      found.push({ kind: "doubled", what: `was ${before!.status}, then ${after.status}`, jobId });
+    }
+    if (before !== undefined && after.attempt < before.attempt) {
+      found.push({ kind: "doubled", what: `went back from attempt ${before.attempt} to ${after.attempt}`, jobId });
+    }
+    if (after.workerId === null || isTerminal(after)) return;
+    const name = `${jobId}/${after.attempt}`;
+    const attempt = attempts.get(name) ?? { workerId: after.workerId, runs: 0 };
+    attempts.set(name, attempt);
+    if (attempt.workerId !== after.workerId) {
+      found.push({ kind: "doubled", what: `two workers were given attempt ${after.attempt}`, jobId });
+    }
+    const starts = after.status === "running" && !(before?.status === "running" && before.attempt === after.attempt);
+    if (starts && ++attempt.runs > 1) {
+      found.push({ kind: "doubled", what: `attempt ${after.attempt} was started twice`, jobId });
+    }
+  });
+
+  for (const { did, app, job, status, execution } of appJournals) {
+    const row = job === undefined ? undefined : rows.get(job);
+    if (row === undefined) continue;
+    const told = did === "hear" || (did === "cancel" && terminal.has(status ?? ""));
+    if (told && status !== row.status) {
+      found.push({ kind: "doubled", what: `${app} was told ${status}, and it is ${row.status}`, jobId: row.id });
+    }
+    if (did === "hear" && status === "succeeded" && execution !== row.result?.execution) {
+      found.push({ kind: "doubled", what: `${app} was told another result than the one on record`, jobId: row.id });
+    }
+  }
+  return found;
+}
+
+/** What apps asked and were answered, by tenant and key. */
+function byKey(entries: readonly AppEntry[]): Map<string, AppEntry[]> {
+  const grouped = new Map<string, AppEntry[]>();
+  for (const entry of entries) {
+    if (entry.did !== "ask" && entry.did !== "submit") continue;
+    const name = `${entry.tenant}/${entry.key}`;
+    grouped.set(name, [...grouped.get(name) ?? [], entry]);
+  }
+  return grouped;
+}

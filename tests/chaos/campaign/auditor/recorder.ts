@@ -1,0 +1,86 @@
+import postgres from "postgres";
+import { type Commit, readCommits } from "./wal.ts";
+
+/** What of the database is watched: enough to know at every commit who held which attempt. */
+const watched: Readonly<Record<string, readonly string[]>> = {
+  jobs: ["id", "tenant_id", "status", "worker_id", "attempts", "concurrency_key"],
+};
+
+/** Rows to take over in one look. */
+const perLook = 20_000;
+const everyMs = 1_000;
+
+/**
+ * Records every committed change of the watched tables, in the order of the commits, from the database's own log: what
+ * no snapshot in between could miss, and what no later change can cover. The slot keeps what was not read yet, also over
+ * a crash of Postgres.
+ */
+export class Recorder implements AsyncDisposable {
+  readonly commits: Commit[] = [];
+  readonly #sql: postgres.Sql;
+  readonly #name: string;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #looking: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  private constructor(sql: postgres.Sql, name: string) {
+    this.#sql = sql;
+    this.#name = name;
+  }
+
+  /** Begins to record. The connection must be a superuser's. */
+  static async start(adminDbUrl: string): Promise<Recorder> {
+    const sql = postgres(adminDbUrl, { max: 1, onnotice: () => {}, connection: { application_name: "auditor" } });
+    const name = `audit_${crypto.randomUUID().slice(0, 8)}`;
+    const tables = Object.entries(watched).map(([table, columns]) => `muster.${table} (${columns.join(", ")})`);
+    await sql.unsafe(`create publication ${name} for table ${tables.join(", ")}`);
+    await sql`select pg_create_logical_replication_slot(${name}, 'pgoutput')`;
+    const recorder = new Recorder(sql, name);
+    recorder.#later();
+    return recorder;
+  }
+
+  /** Reads all that was committed until now. */
+  async catchUp(): Promise<void> {
+    await this.#looking;
+    while (await this.#look() > 0);
+  }
+
+  /** Stops recording and takes the slot away. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#looking;
+    try {
+      await this.#sql`select pg_drop_replication_slot(${this.#name})`;
+      await this.#sql.unsafe(`drop publication ${this.#name}`);
+    } finally {
+      await this.#sql.end({ timeout: 1 });
+    }
+  }
+
+  #later(): void {
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#look().then(() => {}, () => {
+        // Postgres is down or restarting, which is part of the campaign: the slot keeps what is missing.
+      }).finally(() => {
+        if (!this.#stopped) this.#later();
+      });
+    }, everyMs);
+  }
+
+  /** Answers how many commits were new. */
+  async #look(): Promise<number> {
+    const rows = await this.#sql<{ data: Uint8Array; lsn: string }[]>`
+      select lsn, data from pg_logical_slot_peek_binary_changes(
+        ${this.#name}, null, ${perLook}, 'proto_version', '1', 'publication_names', ${this.#name})`;
+    // After a crash the slot may tell again what was read before it.
+    const last = this.commits.at(-1)?.lsn ?? -1n;
+    const fresh = readCommits(rows.map(({ data }) => data)).filter(({ lsn }) => lsn > last);
+    this.commits.push(...fresh.filter(({ changes }) => changes.length > 0));
+    // Only what has been read is let go of: a connection that breaks loses nothing.
+    const end = rows.at(-1)?.lsn;
+    if (end !== undefined) await this.#sql`select pg_replication_slot_advance(${this.#name}, ${end}::pg_lsn)`;
+    return fresh.length;
+  }
+}

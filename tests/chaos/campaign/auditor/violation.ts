@@ -1,0 +1,12 @@
+/**
+ * lost: submitted, and without an end on record. doubled: two ends, two jobs for a key, or one attempt twice.
+ * unproven: on record, but not in the journal of who is said to have done it. stale: an effect of an attempt that was
+ * over. limit: slots or a concurrency key exceeded. tenant: something crossed from one tenant to another.
+ */
+export type ViolationKind = "lost" | "doubled" | "unproven" | "stale" | "limit" | "tenant";
+
+export interface Violation {
+  readonly kind: ViolationKind;
+  readonly what: string;
+  readonly jobId?: string;
+}

@@ -1,0 +1,268 @@
+import { join } from "node:path";
+import { exportJWK, generateKeyPair } from "jose";
+import { makeDeviceProof } from "../../../shared/auth/device-proof.ts";
+import type { Random } from "../../support/random.ts";
+import { Journal } from "./journal.ts";
+import type { FaultKind } from "./schedule.ts";
+
+export interface LiarOptions {
+  readonly url: string;
+  readonly publishableKey: string;
+  readonly enrollmentToken: string;
+  readonly slots: number;
+  readonly tenant: string;
+  readonly folder: string;
+  readonly random: Random;
+  /** Jobs of its own tenant that apps were told of, oldest first. */
+  readonly jobIds: () => readonly string[];
+  /** Jobs of another tenant. */
+  readonly foreignJobIds: () => readonly string[];
+  /** Ids of that tenant's workers. */
+  readonly foreignWorkerIds: () => readonly string[];
+}
+
+interface Attempt {
+  readonly job_id: string;
+  readonly attempt: number;
+}
+
+interface Answer {
+  readonly status: number;
+  // deno-lint-ignore no-explicit-any -- whatever the control plane says to a liar
+  readonly body: any;
+}
+
+/**
+ * A worker with a token of its own that lies: written against the documented calls, it sends what the SDK never would.
+ * Everything it is answered goes into its journal, for the auditor to find what it should not have seen or been granted.
+ * Between its lies it is honest, so that it has something to lie about: it claims jobs, ends some, and lets go of the rest.
+ */
+export class LyingWorker implements Disposable {
+  readonly #options: LiarOptions;
+  readonly #journal: Journal;
+  #keys: { privateKey: CryptoKey; publicJwk: { kty: "EC"; crv: "P-256"; x: string; y: string } } | undefined;
+  #token: { value: string; renewAt: number } | undefined;
+  readonly #completed: (Attempt & { result: unknown })[] = [];
+  #lying: Promise<void> = Promise.resolve();
+  workerId: string | undefined;
+
+  constructor(options: LiarOptions) {
+    this.#options = options;
+    this.#journal = new Journal(join(options.folder, "journal.jsonl"));
+  }
+
+  async enroll(): Promise<void> {
+    const { enrollmentToken, slots } = this.#options;
+    const pair = await generateKeyPair("ES256", { extractable: true });
+    const { x, y } = await exportJWK(pair.publicKey);
+    this.#keys = { privateKey: pair.privateKey, publicJwk: { kty: "EC", crv: "P-256", x: x!, y: y! } };
+    const proof = await makeDeviceProof(this.#keys, { kind: "enroll", token: enrollmentToken });
+    const { publicJwk } = this.#keys;
+    const request = {
+      token: enrollmentToken,
+      publicJwk,
+      proof,
+      name: "liar",
+      capabilities: ["compute/campaign"],
+      slots,
+    };
+    const { status, body } = await this.#post("/functions/v1/enroll", request);
+    if (status !== 201) throw new Error(`Cannot enroll the lying worker: ${status} ${JSON.stringify(body)}`);
+    this.workerId = body.workerId;
+    this.#take(body);
+  }
+
+  /** Tells one kind of lie, after the one before. A project that cannot be reached is no answer. */
+  lie(kind: FaultKind): Promise<void> {
+    return this.#lying = this.#lying.then(() => this.#tell(kind));
+  }
+
+  async #tell(kind: FaultKind): Promise<void> {
+    try {
+      await this.#refresh();
+      // What it still holds would make its lies true.
+      await this.#letGo();
+      switch (kind) {
+        case "lie: complete what others hold":
+          return await this.#completeForeignAttempts(this.#options.jobIds());
+        case "lie: flood of progress":
+          return await this.#flood();
+        case "lie: claim more than its slots":
+          return await this.#claimTooMuch();
+        case "lie: repeat old completions":
+          return await this.#repeat();
+        case "lie: reach into another tenant":
+          return await this.#reachOver();
+      }
+    } catch (error) {
+      this.#say({ did: "fail", lie: kind, error: String(error) });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#journal[Symbol.dispose]();
+  }
+
+  /** Attempts it does not hold, among the newest jobs, with every likely number. */
+  async #completeForeignAttempts(ids: readonly string[]): Promise<void> {
+    const results = this.#forged(ids);
+    if (results.length === 0) return;
+    const { body } = await this.#rpc("complete_jobs", { results, want: 0 });
+    this.#say({ did: "forge", asked: results.map(({ job_id, attempt }) => ({ job_id, attempt })), got: body });
+  }
+
+  async #flood(): Promise<void> {
+    const [job_id = crypto.randomUUID()] = this.#options.jobIds().slice(-1);
+    const events = Array.from({ length: 500 }, (_, number) => ({
+      ...{ job_id: this.#options.random.pick([job_id, ...this.#options.jobIds().slice(-20)]) },
+      ...{ attempt: this.#options.random.between(1, 3), number: number + 1_000, kind: "progress" },
+      data: { fraction: 0.99, note: "liar" },
+    }));
+    const calls = Array.from({ length: 10 }, () => this.#rpc("report_events", { events }));
+    for (const { body } of await Promise.all(calls)) this.#say({ did: "flood", accepted: body?.accepted ?? null });
+  }
+
+  /** Claims many times its slots in several calls at once; ends some of what it got, and lets go of the rest. */
+  async #claimTooMuch(): Promise<void> {
+    await this.#rpc("hello", {
+      worker: { capabilities: ["compute/campaign"], slots: this.#options.slots, listening: false },
+      running: [],
+    });
+    const claims = await Promise.all([50, 256, 100_000, 50].map((want) => this.#rpc("claim_jobs", { want })));
+    const jobs: (Attempt & { payload: { key: string; tenant: string } })[] = claims.flatMap(({ body }) =>
+      body?.jobs ?? []
+    );
+    const results = [];
+    for (const { job_id, attempt, payload } of jobs) {
+      const entry = { job: job_id, attempt, execution: crypto.randomUUID() };
+      this.#say({ did: "begin", ...entry, tenant: payload.tenant, key: payload.key });
+      if (!this.#options.random.chance(0.5)) continue;
+      this.#say({ did: "end", ...entry, outcome: "succeeded" });
+      results.push({
+        ...{ job_id, attempt, status: "succeeded" },
+        result: { execution: entry.execution, job: job_id, attempt, tenant: payload.tenant, filling: "" },
+      });
+    }
+    await this.#rpc("complete_jobs", { results, want: 0 });
+    this.#completed.push(...results);
+    await this.#letGo();
+  }
+
+  async #letGo(): Promise<void> {
+    const { status } = await this.#rpc("goodbye", { reason: "the liar lets go" });
+    if (status !== 200) throw new Error(`No goodbye: ${status}`);
+  }
+
+  /** Old completions again, as they were and with another value. */
+  async #repeat(): Promise<void> {
+    const old = this.#completed.slice(-20);
+    const changed = old.map((result) => ({ ...result, result: { execution: "repeated by the liar" } }));
+    for (const results of [old, changed]) {
+      const { body } = await this.#rpc("complete_jobs", { results, want: 0 });
+      this.#say({ did: "repeat", got: body });
+    }
+  }
+
+  async #reachOver(): Promise<void> {
+    const { foreignJobIds, foreignWorkerIds, random } = this.#options;
+    await this.#completeForeignAttempts(foreignJobIds());
+    const running = foreignJobIds().slice(-50).map((job_id) => ({ job_id, attempt: 1 }));
+    const worker = { capabilities: ["compute/campaign"], slots: this.#options.slots, listening: false };
+    for (const [name, parameters] of Object.entries({ hello: { worker, running }, heartbeat: { running, want: 0 } })) {
+      this.#say({ did: "reach", path: name, got: (await this.#rpc(name, parameters)).body });
+    }
+    await this.#letGo();
+    for (const path of ["/rest/v1/jobs?limit=5", "/rest/v1/job_events?limit=5", "/rest/v1/worker_devices?limit=5"]) {
+      this.#say({ did: "reach", path, got: (await this.#get(path)).body });
+    }
+    const workers = foreignWorkerIds();
+    if (workers.length > 0) await this.#listenTo(`worker:${random.pick(workers)}:tasks`);
+    const jobs = foreignJobIds().slice(-5);
+    if (jobs.length > 0) await this.#listenTo(`job:${random.pick(jobs)}`);
+  }
+
+  /** Tries to join a private channel, and writes down all that it hears for a moment. */
+  async #listenTo(topic: string): Promise<void> {
+    const { url, publishableKey } = this.#options;
+    const address = `${url.replace(/^http/, "ws")}/realtime/v1/websocket?apikey=${publishableKey}&vsn=1.0.0`;
+    const socket = new WebSocket(address);
+    const heard: unknown[] = [];
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 2_000);
+      socket.onopen = () =>
+        socket.send(JSON.stringify({
+          ...{ topic: `realtime:${topic}`, event: "phx_join", ref: "1", join_ref: "1" },
+          payload: { config: { private: true }, access_token: this.#token?.value },
+        }));
+      socket.onmessage = ({ data }) => heard.push(JSON.parse(String(data)));
+      socket.onclose = socket.onerror = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    socket.close();
+    this.#say({ did: "listen", topic, heard });
+  }
+
+  #forged(ids: readonly string[]) {
+    const own = new Set(this.#completed.map(({ job_id }) => job_id));
+    return ids.slice(-60).filter((id) => !own.has(id)).flatMap((job_id) =>
+      [1, 2, 3].map((attempt) => ({
+        job_id,
+        attempt,
+        status: "succeeded",
+        result: { execution: "forged by the liar" },
+      }))
+    );
+  }
+
+  async #refresh(): Promise<void> {
+    if (this.#token !== undefined && performance.now() < this.#token.renewAt) return;
+    const workerId = this.workerId!;
+    const proof = await makeDeviceProof(this.#keys!, { kind: "refresh", workerId });
+    const { status, body } = await this.#post("/functions/v1/enroll/refresh", { workerId, proof });
+    if (status !== 200) throw new Error(`No token: ${status} ${JSON.stringify(body)}`);
+    this.#take(body);
+  }
+
+  #take({ accessToken, expiresIn }: { accessToken: string; expiresIn: number }): void {
+    this.#token = { value: accessToken, renewAt: performance.now() + expiresIn * 800 };
+  }
+
+  #rpc(name: string, parameters: unknown): Promise<Answer> {
+    return this.#post(`/rest/v1/rpc/${name}`, parameters, {
+      ...{ authorization: `Bearer ${this.#token?.value}`, "content-profile": "muster" },
+    });
+  }
+
+  #post(path: string, json: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.#call(path, { method: "POST", body: JSON.stringify(json), headers });
+  }
+
+  #get(path: string): Promise<Answer> {
+    return this.#call(path, {
+      headers: { authorization: `Bearer ${this.#token?.value}`, "accept-profile": "muster" },
+    });
+  }
+
+  async #call(
+    path: string,
+    init: { method?: string; body?: string; headers: Record<string, string> },
+  ): Promise<Answer> {
+    const response = await fetch(this.#options.url + path, {
+      ...init,
+      headers: { apikey: this.#options.publishableKey, "content-type": "application/json", ...init.headers },
+      signal: AbortSignal.timeout(10_000),
+    });
+    const text = await response.text();
+    let body: unknown = text;
+    try {
+      body = JSON.parse(text);
+    } catch { /* told as it is */ }
+    return { status: response.status, body };
+  }
+
+  #say(entry: object): void {
+    this.#journal.write(entry);
+  }
+}

@@ -1,0 +1,237 @@
+import { join, resolve } from "node:path";
+import { type Proxy } from "./proxy.ts";
+
+const here = import.meta.dirname!;
+const repository = resolve(here, "../../..");
+/** As `npm run worker` starts it. */
+const v8Flags = "--v8-flags=--max-semi-space-size=2,--optimize-for-size";
+
+export interface WorkerSettings {
+  readonly name: string;
+  readonly tenant: string;
+  readonly enrollmentToken: string;
+  readonly slots: number;
+  /** A folder of its own, for its identity, its journal, its spool and its log. */
+  readonly folder: string;
+  /** Its way to the project. */
+  readonly proxy: Proxy;
+}
+
+/** A worker process that ended although nobody told it to. */
+export interface UnexpectedEnd {
+  readonly worker: string;
+  readonly code: number;
+  readonly signal: string | null;
+  readonly lastWords: string;
+}
+
+interface Line {
+  readonly event: string;
+  readonly message: string;
+  readonly [field: string]: unknown;
+}
+
+/** One machine of the campaign: its files outlive its processes, of which there are many in a run. */
+export class CampaignWorker implements AsyncDisposable {
+  readonly settings: WorkerSettings;
+  readonly unexpectedEnds: UnexpectedEnd[] = [];
+  /** Told by the control plane at the first start. */
+  workerId: string | undefined;
+  /** How often it said that a result came too late to count. */
+  staleResults = 0;
+  startCount = 0;
+  #child: Deno.ChildProcess | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
+  #expected = false;
+  #isOnline = false;
+  #running = new Set<string>();
+  #clockShiftMs = 0;
+  #waiting = new Set<() => void>();
+  #journalAt = 0;
+  #endCount = 0;
+
+  constructor(settings: WorkerSettings) {
+    this.settings = settings;
+  }
+
+  get name(): string {
+    return this.settings.name;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get isUp(): boolean {
+    return this.#child !== undefined;
+  }
+
+  get isOnline(): boolean {
+    return this.#isOnline;
+  }
+
+  get clockShiftMs(): number {
+    return this.#clockShiftMs;
+  }
+
+  /** How many handlers its present process runs, by its own log. */
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  /** Where its spool is kept. */
+  get spool(): string {
+    return join(this.settings.folder, "spool");
+  }
+
+  /** Starts a process with the identity it has; the clock may be wrong. */
+  start({ clockShiftMs = 0 }: { clockShiftMs?: number } = {}): void {
+    if (this.#child !== undefined) throw new Error(`Cannot start ${this.name}: it runs`);
+    const { folder, name, slots, proxy, enrollmentToken } = this.settings;
+    this.#clockShiftMs = clockShiftMs;
+    this.#expected = false;
+    this.#isOnline = false;
+    this.#running.clear();
+    this.startCount += 1;
+    const script = clockShiftMs === 0 ? join(repository, "worker", "cli.ts") : join(here, "worker-with-wrong-clock.ts");
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-A", "--quiet", "--no-lock", "--config", join(repository, "deno.json"), v8Flags, script],
+        ...["--url", proxy.url, "--identity", join(folder, "identity.json"), "--log-format", "json"],
+        ...["--name", name, "--slots", String(slots), "--capability", "compute/campaign"],
+        ...["--handlers", join(here, "handlers"), "--drain-seconds", "5"],
+        ...(this.workerId === undefined ? ["--token", enrollmentToken] : []),
+      ],
+      env: {
+        NO_COLOR: "1",
+        DENO_NO_UPDATE_CHECK: "1",
+        MUSTER_SPOOL_DIR: this.spool,
+        MUSTER_CAMPAIGN_JOURNAL: join(folder, "journal.jsonl"),
+        MUSTER_CAMPAIGN_CLOCK_SHIFT_MS: String(clockShiftMs),
+      },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#child = child;
+    const read = Promise.all([this.#readLines(child), keep(child.stderr, join(folder, "errors.log"))]);
+    this.#ended = child.status.then(async (status) => {
+      await read;
+      this.#child = undefined;
+      this.#isOnline = false;
+      if (!this.#expected) {
+        const lastWords = (await Deno.readTextFile(join(folder, "errors.log")).catch(() => "")).slice(-500);
+        this.unexpectedEnds.push({ worker: name, code: status.code, signal: status.signal, lastWords });
+      }
+      this.#look();
+    });
+  }
+
+  /** As a power cut does. */
+  async kill(): Promise<void> {
+    this.#expected = true;
+    this.#signal("SIGKILL");
+    await this.#ended;
+  }
+
+  /** Lets it finish for a few seconds, as a restart of the machine does; resolves when it is gone. */
+  async stop(withinMs: number): Promise<void> {
+    this.#expected = true;
+    this.#signal("SIGTERM");
+    const timer = setTimeout(() => this.#signal("SIGKILL"), withinMs);
+    await this.#ended;
+    clearTimeout(timer);
+  }
+
+  suspend(): void {
+    this.#signal("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#signal("SIGCONT");
+  }
+
+  /** Waits until the condition holds of it, but no longer than given; answers whether it came true. */
+  async until(withinMs: number, condition: () => boolean | Promise<boolean>): Promise<boolean> {
+    const endsAt = performance.now() + withinMs;
+    while (this.isUp && performance.now() < endsAt) {
+      if (await condition()) return true;
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          clearTimeout(timer);
+          this.#waiting.delete(done);
+          resolve();
+        };
+        const timer = setTimeout(done, 20);
+        this.#waiting.add(done);
+      });
+    }
+    return false;
+  }
+
+  /** How many executions have ended, by its journal: it knows before anybody is told. */
+  async endCount(): Promise<number> {
+    const text = await Deno.readTextFile(join(this.settings.folder, "journal.jsonl")).catch(() => "");
+    this.#endCount += text.slice(this.#journalAt).split('"did":"end"').length - 1;
+    this.#journalAt = text.length;
+    return this.#endCount;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  #signal(name: Deno.Signal): void {
+    try {
+      this.#child?.kill(name);
+    } catch {
+      // It ended by itself a moment ago.
+    }
+  }
+
+  async #readLines(child: Deno.ChildProcess): Promise<void> {
+    const log = await Deno.open(join(this.settings.folder, "worker.log"), { append: true, create: true });
+    const encoder = new TextEncoder();
+    let rest = "";
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      await log.write(encoder.encode(text));
+      const parts = (rest + text).split("\n");
+      rest = parts.pop() ?? "";
+      for (const line of parts) if (line.startsWith("{")) this.#heard(JSON.parse(line));
+      this.#look();
+    }
+    log.close();
+  }
+
+  #heard(line: Line): void {
+    const attempt = `${line["jobId"]}/${line["attempt"]}`;
+    switch (line.event) {
+      case "worker.enrolled":
+        this.workerId = String(line["workerId"]);
+        break;
+      case "worker.online":
+        this.#isOnline = true;
+        break;
+      case "job.started":
+        this.#running.add(attempt);
+        break;
+      case "job.succeeded":
+      case "job.failed":
+      case "job.stopped":
+        this.#running.delete(attempt);
+        break;
+      case "result.stale":
+        this.staleResults += 1;
+        break;
+    }
+  }
+
+  #look(): void {
+    for (const look of this.#waiting) look();
+  }
+}
+
+async function keep(stream: ReadableStream<Uint8Array>, path: string): Promise<void> {
+  const file = await Deno.open(path, { append: true, create: true });
+  await stream.pipeTo(file.writable);
+}
