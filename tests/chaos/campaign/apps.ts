@@ -99,8 +99,8 @@ export interface LoadOptions {
   readonly tenant: string;
   /** One app, or two which share keys. */
   readonly apps: readonly App[];
-  /** At most so many jobs are open at a time. */
-  readonly mostOpen: number;
+  /** How many jobs the workers of the tenant can run at a time. */
+  readonly slots: number;
   /** How many jobs of the tenant are open now. */
   readonly openCount: () => number;
   /** A job of another tenant, for peeking; undefined as long as there is none. */
@@ -108,6 +108,10 @@ export interface LoadOptions {
   /** No new jobs once it fires. */
   readonly until: AbortSignal;
 }
+
+/** A rush with a queue, then a lull in which workers are idle and jobs are pushed to them, over and over. */
+const waveMs = 20_000;
+const rushMs = 12_000;
 
 /** Keeps a tenant's apps busy. What comes of the jobs is for the auditor to judge. */
 export class Load {
@@ -125,10 +129,12 @@ export class Load {
 
   /** Submits until `until` fires, then returns when every answer has come. */
   async run(): Promise<void> {
-    const { apps, tenant, until, openCount, mostOpen } = this.#options;
+    const { apps, tenant, until, openCount, slots } = this.#options;
     let rounds = 0;
+    const begunAt = performance.now();
     while (!until.aborted) {
-      if (openCount() >= mostOpen || this.#pending.size > 200) {
+      const isRush = (performance.now() - begunAt) % waveMs < rushMs;
+      if (openCount() >= slots * (isRush ? 4 : 0.3) || this.#pending.size > 200) {
         await pause(50);
         continue;
       }

@@ -77,7 +77,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
     new Load({
       ...{ seed: seed + index + 1, tenant, until: AbortSignal.any([noMoreJobs.signal, signal]) },
       apps: apps.filter(({ settings }) => settings.tenant === tenant),
-      mostOpen: slots(tenant) * 4,
+      slots: slots(tenant),
       openCount: () => live.openCount(tenantId),
       foreignJob: () => loads[1 - index]!.jobIds.at(-1),
     })

@@ -47,6 +47,8 @@ export function checkEffects({ jobs, events, commits, workerJournals }: Evidence
 
   let job = "";
   let open: number | null = null;
+  // Later events of a job repeat its last error: an error is judged where it first stands.
+  const errors = new Set<unknown>();
   for (const { job_id, sequence, attempt, kind, data } of events) {
     if (job_id !== job) {
       job = job_id;
@@ -55,7 +57,8 @@ export function checkEffects({ jobs, events, commits, workerJournals }: Evidence
     if (kind === "status") {
       open = data.status === "assigned" || data.status === "running" ? attempt : null;
       const { code = "", details } = data.error ?? {};
-      if (!code.startsWith("campaign_")) continue;
+      if (!code.startsWith("campaign_") || errors.has(details?.execution)) continue;
+      errors.add(details?.execution);
       const wrong = doubt(details?.execution, job_id, attempt, "failed");
       if (wrong !== undefined) found.push({ kind: "unproven", what: `a failure of it ${wrong}`, jobId: job_id });
       continue;
