@@ -33,10 +33,14 @@ export interface Field {
 const stateWithinMs = 5_000;
 
 /** Makes a fault, waits as long as it lasts, and undoes it. */
-export async function makeFault(planned: PlannedFault, field: Field): Promise<MadeFault> {
+export function makeFault(planned: PlannedFault, field: Field): Promise<MadeFault> {
+  const worker = field.workers.find(({ name }) => name === planned.target);
+  return worker === undefined ? strike(planned, field) : worker.hit(() => strike(planned, field, worker));
+}
+
+async function strike(planned: PlannedFault, field: Field, worker?: CampaignWorker): Promise<MadeFault> {
   let struckAtMs = Date.now();
   let inState = true;
-  const worker = field.workers.find(({ name }) => name === planned.target);
   const app = field.apps.find(({ settings }) => settings.name === planned.target);
   const struck = () => struckAtMs = Date.now();
   const lasts = () => pause(planned.durationMs, field.signal);
@@ -56,9 +60,9 @@ export async function makeFault(planned: PlannedFault, field: Field): Promise<Ma
   } else if (worker !== undefined) {
     inState = await strikeWorker(kind, worker, field, struck, lasts);
   } else {
-    const fault = await strikeStack(field.stack, kind);
+    const undo = await strikeStack(field.stack, kind);
     await lasts();
-    await fault.end();
+    await undo();
   }
   const isShared = planned.target === "stack" || planned.target === "workers";
   const workers = worker ? [worker.name] : isShared ? null : [];
@@ -134,14 +138,11 @@ async function strikeWorker(
       worker.start();
       return true;
     case "clock ten minutes ahead":
-    case "clock ten minutes behind": {
-      await worker.kill();
-      worker.start({ clockShiftMs: kind === "clock ten minutes ahead" ? 600_000 : -600_000 });
+    case "clock ten minutes behind":
+      await worker.setClock(kind === "clock ten minutes ahead" ? 600_000 : -600_000);
       await lasts();
-      await worker.kill();
-      worker.start();
+      await worker.setClock(0);
       return true;
-    }
     case "disk full": {
       // A file in the place of the folder: nothing can be written there, for no user. The results have to wait.
       await Deno.mkdir(worker.spool, { recursive: true });

@@ -1,33 +1,34 @@
 import type { LocalStack } from "../../../local/stack.ts";
 import { allFaults, type FaultKind, faultKinds } from "./schedule.ts";
 
-/** A fault of the stack under way; undone by `end`. */
-export interface StackFault {
-  end(): Promise<void>;
-}
+/** Undoes a fault of the stack. */
+type Undo = () => Promise<void>;
 
-const atOnce: StackFault = { end: () => Promise.resolve() };
-
-/** How each fault of the stack is made. Kinds without an entry cannot be made with this stack. */
-const switches: Partial<Record<FaultKind, (stack: LocalStack) => Promise<StackFault>>> = {
-  "kill functions": (stack) => killPart(stack, "functions"),
-  "kill Data API": (stack) => killPart(stack, "lite"),
-  "Realtime off": (stack) => {
-    stack.realtime.setEnabled(false);
-    return Promise.resolve({ end: () => Promise.resolve(stack.realtime.setEnabled(true)) });
+/** How each fault of the stack is made. */
+const switches: Partial<Record<FaultKind, (stack: LocalStack) => Promise<Undo>>> = {
+  "kill functions": (stack) => kill(stack, "functions"),
+  "kill gateway": (stack) => kill(stack, "gateway"),
+  "kill Realtime": (stack) => kill(stack, "realtime"),
+  "kill Data API": (stack) => kill(stack, "lite"),
+  "restart Postgres, immediate mode": async (stack) => {
+    await stack.restartPostgres("immediate");
+    return nothing;
   },
-  "messages dropped": (stack) => {
-    stack.realtime.faults.dropMessages = true;
-    return Promise.resolve({ end: () => Promise.resolve(void (stack.realtime.faults.dropMessages = false)) });
+  "cron paused": (stack) => {
+    stack.cron.pause();
+    return Promise.resolve(() => Promise.resolve(stack.cron.resume()));
   },
-  "messages doubled": (stack) => {
-    stack.realtime.faults.duplicateMessages = true;
-    return Promise.resolve({ end: () => Promise.resolve(void (stack.realtime.faults.duplicateMessages = false)) });
+  "Realtime off": async ({ realtime }) => {
+    await realtime.setEnabled(false);
+    return () => realtime.setEnabled(true);
   },
-  "messages delayed": (stack) => {
-    stack.realtime.faults.delayMs = 2_000;
-    return Promise.resolve({ end: () => Promise.resolve(void (stack.realtime.faults.delayMs = 0)) });
-  },
+  "messages dropped": faults({ dropChance: 0.7 }, { dropChance: 0 }),
+  "messages doubled": faults({ duplicateChance: 0.7 }, { duplicateChance: 0 }),
+  "messages delayed": faults({ delayMs: 2_000 }, { delayMs: 0 }),
+  "messages reordered": faults({ reorderChance: 0.5 }, { reorderChance: 0 }),
+  "partition missing": faults({ missingPartition: true }, { missingPartition: false }),
+  "rate exceeded": faults({ rateExceeded: true }, { rateExceeded: false }),
+  "permissions frozen": faults({ frozenPermissions: true }, { frozenPermissions: false }),
 };
 
 /** The kinds of fault that can be made. */
@@ -35,16 +36,30 @@ export const possibleFaults: readonly FaultKind[] = allFaults.filter((kind) =>
   faultKinds[kind].target !== "stack" || kind in switches
 );
 
-/** Makes a fault of the stack. */
-export async function strikeStack(stack: LocalStack, kind: FaultKind): Promise<StackFault> {
+/** Makes a fault of the stack; answers what undoes it. */
+export async function strikeStack(stack: LocalStack, kind: FaultKind): Promise<Undo> {
   const strike = switches[kind];
   if (strike === undefined) throw new Error(`Cannot make the fault "${kind}": it is not one of the stack`);
   return await strike(stack);
 }
 
-function killPart(stack: LocalStack, part: string): Promise<StackFault> {
-  const pid = stack.pids[part];
-  if (pid === undefined) throw new Error(`Cannot kill ${part}: the stack has no such process`);
-  Deno.kill(pid, "SIGKILL");
-  return Promise.resolve(atOnce);
+async function nothing(): Promise<void> {}
+
+function kill(stack: LocalStack, part: keyof LocalStack["pids"]): Promise<Undo> {
+  try {
+    Deno.kill(stack.pids[part], "SIGKILL");
+  } catch (error) {
+    // Killed before, and not yet started again.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return Promise.resolve(nothing);
+}
+
+type Faults = Parameters<LocalStack["realtime"]["setFaults"]>[0];
+
+function faults(on: Faults, off: Faults): (stack: LocalStack) => Promise<Undo> {
+  return async ({ realtime }) => {
+    await realtime.setFaults(on);
+    return () => realtime.setFaults(off);
+  };
 }

@@ -45,7 +45,7 @@ export class CampaignWorker implements AsyncDisposable {
   #expected = false;
   #isOnline = false;
   #running = new Set<string>();
-  #clockShiftMs = 0;
+  #turn: Promise<unknown> = Promise.resolve();
   #waiting = new Set<() => void>();
   #journalAt = 0;
   #endCount = 0;
@@ -70,10 +70,6 @@ export class CampaignWorker implements AsyncDisposable {
     return this.#isOnline;
   }
 
-  get clockShiftMs(): number {
-    return this.#clockShiftMs;
-  }
-
   /** How many handlers its present process runs, by its own log. */
   get runningCount(): number {
     return this.#running.size;
@@ -84,19 +80,18 @@ export class CampaignWorker implements AsyncDisposable {
     return join(this.settings.folder, "spool");
   }
 
-  /** Starts a process with the identity it has; the clock may be wrong. */
-  start({ clockShiftMs = 0 }: { clockShiftMs?: number } = {}): void {
-    if (this.#child !== undefined) throw new Error(`Cannot start ${this.name}: it runs`);
+  /** Starts a process with the identity it has, unless one runs. */
+  start(): void {
+    if (this.#child !== undefined) return;
     const { folder, name, slots, proxy, enrollmentToken } = this.settings;
-    this.#clockShiftMs = clockShiftMs;
     this.#expected = false;
     this.#isOnline = false;
     this.#running.clear();
     this.startCount += 1;
-    const script = clockShiftMs === 0 ? join(repository, "worker", "cli.ts") : join(here, "worker-with-wrong-clock.ts");
     const child = new Deno.Command(Deno.execPath(), {
       args: [
-        ...["run", "-A", "--quiet", "--no-lock", "--config", join(repository, "deno.json"), v8Flags, script],
+        ...["run", "-A", "--quiet", "--no-lock", "--config", join(repository, "deno.json"), v8Flags],
+        ...["--preload", join(here, "settable-clock.ts"), join(repository, "worker", "cli.ts")],
         ...["--url", proxy.url, "--identity", join(folder, "identity.json"), "--log-format", "json"],
         ...["--name", name, "--slots", String(slots), "--capability", "compute/campaign"],
         ...["--handlers", join(here, "handlers"), "--drain-seconds", "5"],
@@ -107,7 +102,7 @@ export class CampaignWorker implements AsyncDisposable {
         DENO_NO_UPDATE_CHECK: "1",
         MUSTER_SPOOL_DIR: this.spool,
         MUSTER_CAMPAIGN_JOURNAL: join(folder, "journal.jsonl"),
-        MUSTER_CAMPAIGN_CLOCK_SHIFT_MS: String(clockShiftMs),
+        MUSTER_CAMPAIGN_CLOCK: join(folder, "clock"),
       },
       stdin: "null",
       stdout: "piped",
@@ -125,6 +120,25 @@ export class CampaignWorker implements AsyncDisposable {
       }
       this.#look();
     });
+  }
+
+  /** One fault after the other: whoever comes while it is hit waits. */
+  async hit<T>(act: () => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    const done = Promise.withResolvers<void>();
+    this.#turn = done.promise;
+    await before;
+    try {
+      return await act();
+    } finally {
+      done.resolve();
+    }
+  }
+
+  /** Sets its clock while it runs. */
+  async setClock(offByMs: number): Promise<void> {
+    await Deno.writeTextFile(join(this.settings.folder, "clock"), String(offByMs));
+    this.#signal("SIGUSR2");
   }
 
   /** As a power cut does. */

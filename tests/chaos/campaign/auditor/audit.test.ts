@@ -1,0 +1,556 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type postgres from "postgres";
+import { createTenant, createWorker, submit, type TestTenant, type TestWorker } from "../../../support/actors.ts";
+import { TestDatabase } from "../../../support/database.ts";
+import { Journal } from "../journal.ts";
+import { audit } from "./audit.ts";
+import { gather, type Roster } from "./evidence.ts";
+import { Recorder } from "./recorder.ts";
+import type { Violation, ViolationKind } from "./violation.ts";
+
+/** A small run on a database of its own, by the real functions, with everything written down as the campaign does. */
+class Stage implements AsyncDisposable {
+  readonly db: TestDatabase;
+  readonly #recorder: Recorder;
+  readonly #folder: string;
+  readonly #journals = new Map<string, Journal>();
+  readonly #tenants: Record<string, TestTenant>;
+  readonly workers: Record<"one" | "two" | "blue" | "liar", TestWorker>;
+
+  private constructor(
+    db: TestDatabase,
+    recorder: Recorder,
+    folder: string,
+    tenants: Record<string, TestTenant>,
+    workers: Stage["workers"],
+  ) {
+    this.db = db;
+    this.#recorder = recorder;
+    this.#folder = folder;
+    this.#tenants = tenants;
+    this.workers = workers;
+  }
+
+  static async create(): Promise<Stage> {
+    const db = await TestDatabase.create();
+    const [red, blue] = [await createTenant(db), await createTenant(db)];
+    const workers = {
+      one: await createWorker(db, red, { slots: 2 }),
+      two: await createWorker(db, red, { slots: 2 }),
+      blue: await createWorker(db, blue, { slots: 2 }),
+      liar: await createWorker(db, red, { slots: 1 }),
+    };
+    const folder = await Deno.makeTempDir({ prefix: "muster-audit-" });
+    return new Stage(db, await Recorder.start(db.url), folder, { red, blue }, workers);
+  }
+
+  journal(name: string): Journal {
+    let journal = this.#journals.get(name);
+    if (journal === undefined) {
+      Deno.mkdirSync(join(this.#folder, name), { recursive: true });
+      this.#journals.set(name, journal = new Journal(join(this.#folder, name, "journal.jsonl")));
+    }
+    return journal;
+  }
+
+  /** Hands in a job; answers its id. */
+  async submit(key: string, more: Record<string, unknown> = {}, tenant = "red"): Promise<string> {
+    const app = { app: `app-${tenant}`, tenant: `tenant-${tenant}` };
+    this.journal(app.app).write({ did: "ask", ...app, key });
+    const [job] = await submit(this.db, this.#tenants[tenant]!, {
+      idempotency_key: key,
+      requires: ["compute/basic"],
+      ...more,
+    });
+    this.journal(app.app).write({ did: "submit", ...app, key, job: job.id, created: true });
+    return job.id;
+  }
+
+  /** Takes the next job up; answers what names this execution of it. */
+  async begin(name: keyof Stage["workers"] = "one"): Promise<{ job: string; attempt: number; execution: string }> {
+    const [job] = await this.workers[name].claim(1);
+    const begun = { job: job!.job_id, attempt: job!.attempt, execution: crypto.randomUUID() };
+    const tenant = name === "blue" ? "tenant-blue" : "tenant-red";
+    this.journal(name).write({ did: "begin", ...begun, tenant });
+    return begun;
+  }
+
+  /** Ends an execution well, on record too unless told otherwise. */
+  async end(begun: Awaited<ReturnType<Stage["begin"]>>, name: keyof Stage["workers"] = "one"): Promise<void> {
+    this.journal(name).write({ did: "end", ...begun, outcome: "succeeded" });
+    const { job: job_id, attempt, execution } = begun;
+    await this.workers[name].complete([{ job_id, attempt, status: "succeeded", result: { execution } }]);
+  }
+
+  /** A job from its submission to its end; answers its id. */
+  async life(key: string): Promise<string> {
+    const id = await this.submit(key);
+    await this.end(await this.begin());
+    return id;
+  }
+
+  /** Changes what no function would, in one transaction: triggers and foreign keys are off, these constraints too. */
+  async force(
+    change: (tx: postgres.TransactionSql) => Promise<unknown>,
+    constraints: readonly string[] = [],
+  ): Promise<void> {
+    await this.db.sql.begin(async (tx) => {
+      for (const name of constraints) {
+        const [table, constraint] = name.split(".");
+        await tx.unsafe(`alter table muster.${table} drop constraint if exists ${constraint}`);
+      }
+      await tx`set local session_replication_role = replica`;
+      await change(tx);
+    });
+  }
+
+  async judge(): Promise<Violation[]> {
+    await this.#recorder.catchUp();
+    const worker = (name: keyof Stage["workers"], tenant: string, slots: number) => ({
+      ...{
+        name,
+        tenant,
+        slots,
+        workerId: this.workers[name].id,
+        folder: join(this.#folder, name),
+        lies: name === "liar",
+      },
+    });
+    const roster: Roster = {
+      tenants: Object.entries(this.#tenants).map(([name, { id }]) => ({ tenant: `tenant-${name}`, tenantId: id })),
+      workers: [
+        worker("one", "tenant-red", 2),
+        worker("two", "tenant-red", 2),
+        worker("blue", "tenant-blue", 2),
+        worker("liar", "tenant-red", 1),
+      ],
+      apps: ["red", "blue"].map((name) => ({
+        ...{ name: `app-${name}`, tenant: `tenant-${name}`, folder: join(this.#folder, `app-${name}`) },
+      })),
+    };
+    return audit(await gather(this.db.url, roster, this.#recorder.commits)).violations;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const journal of this.#journals.values()) journal[Symbol.dispose]();
+    await this.#recorder[Symbol.asyncDispose]();
+    await this.db[Symbol.asyncDispose]();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+Deno.test("the auditor finds nothing wrong with a run in which nothing went wrong", async () => {
+  await using stage = await Stage.create();
+  const first = await stage.life("a");
+  const failing = await stage.submit("b", { retry_base_seconds: 0 });
+  const { job, attempt, execution } = await stage.begin();
+  await stage.workers.one.heartbeat({
+    running: [{ job_id: job, attempt }],
+    events: [{ job_id: job, attempt, number: 1, kind: "progress", data: { fraction: 0.5, note: execution } }],
+  });
+  stage.journal("one").write({ did: "end", job, attempt, execution, outcome: "failed" });
+  const error = { code: "campaign_failure", message: "on purpose", details: { execution } };
+  await stage.workers.one.complete([{ job_id: job, attempt, status: "failed", error }]);
+  await stage.end(await stage.begin("two"), "two");
+  await stage.submit("of blue", {}, "blue");
+  await stage.end(await stage.begin("blue"), "blue");
+  const red = { app: "app-red", tenant: "tenant-red" };
+  stage.journal("app-red").write({ did: "look", ...red, jobs: [first, failing] });
+  stage.journal("app-red").write({ did: "peek", ...red, job: first, got: null, code: "not_found" });
+  assert.deepEqual(await stage.judge(), []);
+});
+
+interface Planted {
+  readonly what: string;
+  readonly kind: ViolationKind;
+  readonly says: RegExp;
+  /** Does the wrong thing; answers the job that has to be named, if one has. */
+  readonly plant: (stage: Stage) => Promise<string | void>;
+}
+
+const planted: readonly Planted[] = [
+  {
+    what: "a job that never ended",
+    kind: "lost",
+    says: /still queued/,
+    plant: (stage) => stage.submit("a"),
+  },
+  {
+    what: "a job whose row is gone",
+    kind: "lost",
+    says: /row was deleted/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      await stage.force((tx) => tx`delete from muster.jobs where id = ${id}`);
+      return id;
+    },
+  },
+  {
+    what: "an answered job that was never stored",
+    kind: "lost",
+    says: /does not exist/,
+    plant(stage) {
+      const [job, said] = [crypto.randomUUID(), { app: "app-red", tenant: "tenant-red", key: "a" }];
+      stage.journal("app-red").write({ did: "submit", ...said, job, created: true });
+      return Promise.resolve(job);
+    },
+  },
+  {
+    what: "a submission without an answer",
+    kind: "lost",
+    says: /never answered/,
+    plant(stage) {
+      stage.journal("app-red").write({ did: "ask", app: "app-red", tenant: "tenant-red", key: "a" });
+      return Promise.resolve();
+    },
+  },
+  {
+    what: "an end that is not among the events",
+    kind: "lost",
+    says: /no end among its events/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      await stage.force((tx) =>
+        tx`delete from muster.job_events where job_id = ${id} and data ->> 'status' = 'succeeded'`
+      );
+      return id;
+    },
+  },
+  {
+    what: "a terminal state that changed",
+    kind: "doubled",
+    says: /was succeeded, then failed/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      await stage.force((tx) => tx`update muster.jobs set status = 'failed' where id = ${id}`);
+      return id;
+    },
+  },
+  {
+    what: "a terminal state that changed and changed back",
+    kind: "doubled",
+    says: /was succeeded, then cancelled/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      await stage.force((tx) => tx`update muster.jobs set status = 'cancelled' where id = ${id}`);
+      await stage.force((tx) => tx`update muster.jobs set status = 'succeeded' where id = ${id}`);
+      return id;
+    },
+  },
+  {
+    what: "two ends on record",
+    kind: "doubled",
+    says: /2 ends among its events/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      await stage.force((tx) =>
+        tx`insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+          select job_id, sequence + 1, tenant_id, attempt, kind, data, created_at from muster.job_events
+          where job_id = ${id} and data ->> 'status' = 'succeeded'`
+      );
+      return id;
+    },
+  },
+  {
+    what: "a key answered as two jobs",
+    kind: "doubled",
+    says: /was answered as .* and/,
+    async plant(stage) {
+      await stage.life("a");
+      const other = await stage.life("b");
+      const said = { app: "app-blue", tenant: "tenant-red", key: "a" };
+      stage.journal("app-blue").write({ did: "submit", ...said, job: other, created: false });
+    },
+  },
+  {
+    what: "a second job of a key",
+    kind: "doubled",
+    says: /is also job/,
+    async plant(stage) {
+      await stage.life("a");
+      const other = await stage.life("b");
+      await stage.force(async (tx) => {
+        await tx`drop index muster.jobs_idempotency_key_idx`;
+        await tx`update muster.jobs set idempotency_key = 'a' where id = ${other}`;
+      });
+    },
+  },
+  {
+    what: "a job nobody handed in",
+    kind: "doubled",
+    says: /nobody handed in/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      await stage.force((tx) => tx`update muster.jobs set idempotency_key = 'b' where id = ${id}`);
+      return id;
+    },
+  },
+  {
+    what: "an attempt given to two workers",
+    kind: "doubled",
+    says: /two workers were given attempt 1/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin();
+      const [one, two] = [stage.workers.one.id, stage.workers.two.id];
+      await stage.force((tx) => tx`update muster.jobs set worker_id = ${two} where id = ${id}`);
+      await stage.force((tx) => tx`update muster.jobs set worker_id = ${one} where id = ${id}`);
+      await stage.end(begun);
+      return id;
+    },
+  },
+  {
+    what: "an attempt started twice",
+    kind: "doubled",
+    says: /attempt 1 was started twice/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin();
+      await stage.force((tx) => tx`update muster.jobs set status = 'assigned' where id = ${id}`);
+      await stage.force((tx) => tx`update muster.jobs set status = 'running' where id = ${id}`);
+      await stage.end(begun);
+      return id;
+    },
+  },
+  {
+    what: "an app that was told another end",
+    kind: "doubled",
+    says: /told failed, and it is succeeded/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      const said = { app: "app-red", tenant: "tenant-red", job: id };
+      stage.journal("app-red").write({ did: "hear", ...said, status: "failed", execution: null });
+      return id;
+    },
+  },
+  {
+    what: "an app that was told another result",
+    kind: "doubled",
+    says: /told another result/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      const said = { app: "app-red", tenant: "tenant-red", job: id };
+      stage.journal("app-red").write({ did: "hear", ...said, status: "succeeded", execution: "another" });
+      return id;
+    },
+  },
+  {
+    what: "a result that nobody worked out",
+    kind: "unproven",
+    says: /in no worker's journal/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      await stage.end({ ...await stage.begin(), execution: "forged" });
+      return id;
+    },
+  },
+  {
+    what: "a result that another worker worked out",
+    kind: "unproven",
+    says: /which did not hold it/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin("two");
+      stage.journal("two").write({ did: "end", ...begun, outcome: "succeeded" });
+      const { one, two } = stage.workers;
+      await stage.force((tx) => tx`update muster.jobs set worker_id = ${one.id} where id = ${id}`);
+      const { job: job_id, attempt, execution } = begun;
+      await stage.force((tx) =>
+        tx`update muster.worker_devices set held_count = 2 - held_count where id in (${one.id}, ${two.id})`
+      );
+      await one.complete([{ job_id, attempt, status: "succeeded", result: { execution } }]);
+      return id;
+    },
+  },
+  {
+    what: "a success on record that was a failure",
+    kind: "unproven",
+    says: /the journal says failed/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin();
+      stage.journal("one").write({ did: "end", ...begun, outcome: "failed" });
+      const { job: job_id, attempt, execution } = begun;
+      await stage.workers.one.complete([{ job_id, attempt, status: "succeeded", result: { execution } }]);
+      return id;
+    },
+  },
+  {
+    what: "progress that nobody made",
+    kind: "unproven",
+    says: /event 3 comes from "liar"/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin();
+      const { job: job_id, attempt } = begun;
+      await stage.workers.one.heartbeat({
+        running: [{ job_id, attempt }],
+        events: [{ job_id, attempt, number: 1, kind: "progress", data: { fraction: 0.5, note: "liar" } }],
+      });
+      await stage.end(begun);
+      return id;
+    },
+  },
+  {
+    what: "an event of an attempt that was over",
+    kind: "stale",
+    says: /of attempt 1, which was over/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin();
+      await stage.end(begun);
+      await stage.force((tx) =>
+        tx`insert into muster.job_events (job_id, sequence, tenant_id, attempt, number, kind, data, created_at)
+          select job_id, sequence + 1, tenant_id, attempt, 9, 'progress', ${
+          tx.json({ note: begun.execution })
+        }, created_at
+          from muster.job_events where job_id = ${id} and data ->> 'status' = 'succeeded'`
+      );
+      return id;
+    },
+  },
+  {
+    what: "a forged completion that was accepted",
+    kind: "stale",
+    says: /ended an attempt it did not hold/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      const got = { outcomes: [{ job_id: id, attempt: 1, outcome: "accepted" }] };
+      stage.journal("liar").write({ did: "forge", got });
+      return id;
+    },
+  },
+  {
+    what: "a flood that was accepted",
+    kind: "stale",
+    says: /told 3 events/,
+    plant(stage) {
+      stage.journal("liar").write({ did: "flood", accepted: 3 });
+      return Promise.resolve();
+    },
+  },
+  {
+    what: "a worker that held more than its slots for a moment",
+    kind: "limit",
+    says: /holds 2 of 1/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin("liar");
+      const other = await stage.submit("b");
+      const { one, liar } = stage.workers;
+      const second = await stage.begin("one");
+      const give = (to: TestWorker) => (tx: postgres.TransactionSql) =>
+        tx`update muster.jobs set worker_id = ${to.id}, attempts = attempts + 1 where id = ${other}`;
+      await stage.force(give(liar));
+      await stage.force(give(one));
+      await stage.end(begun, "liar");
+      const again = { ...second, attempt: 3, execution: crypto.randomUUID() };
+      stage.journal("one").write({ did: "begin", ...again, tenant: "tenant-red" });
+      await stage.end(again);
+      assert.equal(id, begun.job);
+      return other;
+    },
+  },
+  {
+    what: "a concurrency key above its limit for a moment",
+    kind: "limit",
+    says: /runs 2 of 1/,
+    async plant(stage) {
+      await stage.submit("a", { concurrency_key: "limit-1-of-1", concurrency_limit: 2 });
+      await stage.submit("b", { concurrency_key: "limit-1-of-1", concurrency_limit: 2 });
+      await stage.force((tx) => tx`update muster.concurrency_keys set max_running = 2`);
+      await stage.force((tx) => tx`update muster.jobs set status = 'queued' where status = 'blocked'`);
+      const begun = [await stage.begin(), await stage.begin()];
+      for (const each of begun) await stage.end(each);
+      return begun[1]!.job;
+    },
+  },
+  {
+    what: "a job given to a worker of another tenant",
+    kind: "tenant",
+    says: /given to blue of tenant-blue/,
+    async plant(stage) {
+      const id = await stage.submit("a");
+      const begun = await stage.begin();
+      const { one, blue } = stage.workers;
+      await stage.force((tx) => tx`update muster.jobs set worker_id = ${blue.id} where id = ${id}`);
+      await stage.force((tx) => tx`update muster.jobs set worker_id = ${one.id} where id = ${id}`);
+      await stage.end(begun);
+      return id;
+    },
+  },
+  {
+    what: "a worker that began a job of another tenant",
+    kind: "tenant",
+    says: /blue of tenant-blue began it/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      stage.journal("blue").write({ did: "begin", job: id, attempt: 1, execution: "x", tenant: "tenant-red" });
+      return id;
+    },
+  },
+  {
+    what: "an app that was shown a job of another tenant",
+    kind: "tenant",
+    says: /app-blue of tenant-blue was shown it/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      stage.journal("app-blue").write({ did: "look", app: "app-blue", tenant: "tenant-blue", jobs: [id] });
+      return id;
+    },
+  },
+  {
+    what: "an app that got a job of another tenant",
+    kind: "tenant",
+    says: /got it when it asked/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      stage.journal("app-blue").write({ did: "peek", app: "app-blue", tenant: "tenant-blue", job: id, got: { id } });
+      return id;
+    },
+  },
+  {
+    what: "a lying worker that was shown another tenant's data",
+    kind: "tenant",
+    says: /shown data of tenant-blue/,
+    plant(stage) {
+      stage.journal("liar").write({
+        did: "reach",
+        path: "hello",
+        got: { jobs: [{ payload: { key: "tenant-blue-1" } }] },
+      });
+      return Promise.resolve();
+    },
+  },
+  {
+    what: "a lying worker that was shown rows",
+    kind: "tenant",
+    says: /shown rows at \/rest\/v1\/jobs/,
+    plant(stage) {
+      stage.journal("liar").write({ did: "reach", path: "/rest/v1/jobs", got: [{ id: crypto.randomUUID() }] });
+      return Promise.resolve();
+    },
+  },
+  {
+    what: "a lying worker that was let into a channel",
+    kind: "tenant",
+    says: /let into job:1/,
+    plant(stage) {
+      const heard = [{ event: "phx_reply", payload: { status: "ok" } }];
+      stage.journal("liar").write({ did: "listen", topic: "job:1", heard });
+      return Promise.resolve();
+    },
+  },
+];
+
+for (const { what, kind, says, plant } of planted) {
+  Deno.test(`the auditor reports ${what}`, async () => {
+    await using stage = await Stage.create();
+    const jobId = await plant(stage);
+    const violations = await stage.judge();
+    const found = violations.find((each) => each.kind === kind && says.test(each.what));
+    assert.ok(found, `not among ${JSON.stringify(violations)}`);
+    if (jobId !== undefined) assert.equal(found.jobId, jobId);
+  });
+}
