@@ -101,8 +101,8 @@ export interface LoadOptions {
   readonly apps: readonly App[];
   /** How many jobs the workers of the tenant can run at a time. */
   readonly slots: number;
-  /** How many jobs of the tenant are open now. */
-  readonly openCount: () => number;
+  /** How many jobs of the tenant have ended so far. */
+  readonly endedCount: () => number;
   /** A job of another tenant, for peeking; undefined as long as there is none. */
   readonly foreignJob: () => string | undefined;
   /** No new jobs once it fires. */
@@ -129,12 +129,12 @@ export class Load {
 
   /** Submits until `until` fires, then returns when every answer has come. */
   async run(): Promise<void> {
-    const { apps, tenant, until, openCount, slots } = this.#options;
+    const { apps, tenant, until, endedCount, slots } = this.#options;
     let rounds = 0;
     const begunAt = performance.now();
     while (!until.aborted) {
       const isRush = (performance.now() - begunAt) % waveMs < rushMs;
-      if (openCount() >= slots * (isRush ? 4 : 0.3) || this.#pending.size > 200) {
+      if (this.#index - endedCount() >= slots * (isRush ? 4 : 0.3) || this.#pending.size > 200) {
         await pause(50);
         continue;
       }

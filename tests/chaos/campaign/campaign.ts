@@ -78,7 +78,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
       ...{ seed: seed + index + 1, tenant, until: AbortSignal.any([noMoreJobs.signal, signal]) },
       apps: apps.filter(({ settings }) => settings.tenant === tenant),
       slots: slots(tenant),
-      openCount: () => live.openCount(tenantId),
+      endedCount: () => live.endedCount(tenantId),
       foreignJob: () => loads[1 - index]!.jobIds.at(-1),
     })
   );
@@ -119,7 +119,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   await Promise.all(running);
   const answered = Promise.all(loads.map((load) => load.settled()));
   await untilQuiet(live, recorder, workers, signal, log);
-  await withPatience(answered, "apps that still wait for an answer", signal);
+  await withPatience(answered, signal);
   const quietSeconds = (performance.now() - quietFrom) / 1000;
 
   await Promise.all(workers.map((worker) => worker.stop(30_000)));
@@ -127,6 +127,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   const rosterNow = roster();
   await Deno.writeTextFile(join(folder, "roster.json"), JSON.stringify(rosterNow, null, 2));
   await Deno.writeTextFile(join(folder, "made-faults.json"), JSON.stringify(made, null, 2));
+  await writeHistory(join(folder, "history.jsonl"), recorder);
   const { violations, totals } = audit(await gather(stack.adminDbUrl, rosterNow, recorder.commits));
   const idOf = new Map(rosterNow.workers.map(({ name, workerId }) => [name, workerId]));
   return {
@@ -142,6 +143,12 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
     unexpectedEnds: workers.flatMap(({ unexpectedEnds }) => unexpectedEnds),
     outOfState: made.filter(({ inState }) => !inState).map(({ fault }) => fault),
   };
+}
+
+/** What the auditor judged, for people who look into a violation. */
+async function writeHistory(path: string, { commits }: Recorder): Promise<void> {
+  const lines = commits.map(({ lsn, atMs, changes }) => JSON.stringify({ lsn: String(lsn), atMs, changes }));
+  await Deno.writeTextFile(path, `${lines.join("\n")}\n`);
 }
 
 interface Scene {
@@ -196,7 +203,7 @@ async function setUp(
   const workers: CampaignWorker[] = [];
   for (let index = 1; index <= count; index += 1) {
     // One in six works for the bystander, and at least one.
-    const { tenant, token } = index % 6 === 0 || (count < 6 && index === count) ? blue! : red!;
+    const { tenant, token } = index % 6 === 5 || (count < 5 && index === count) ? blue! : red!;
     const name = `worker-${index}`;
     const settings = { name, tenant, enrollmentToken: token, slots: 1 + index % 3 };
     workers.push(cleanup.use(new CampaignWorker({ ...settings, folder: await folderFor(name), proxy: proxyFor() })));
@@ -243,6 +250,7 @@ async function setUp(
 class LiveJobs {
   readonly #recorder: Recorder;
   readonly #states = new Map<string, JobState>();
+  readonly #ended = new Map<string, number>();
   #seen = 0;
 
   constructor(recorder: Recorder) {
@@ -253,14 +261,19 @@ class LiveJobs {
     const fresh = this.#recorder.commits.slice(this.#seen);
     this.#seen += fresh.length;
     replay(fresh, ({ after, jobId }) => {
-      if (after === undefined || isTerminal(after)) this.#states.delete(jobId);
-      else this.#states.set(jobId, after);
+      if (after === undefined) return;
+      if (isTerminal(after) && this.#states.delete(jobId)) {
+        this.#ended.set(after.tenantId, (this.#ended.get(after.tenantId) ?? 0) + 1);
+      } else if (!isTerminal(after)) {
+        this.#states.set(jobId, after);
+      }
     });
     return [...this.#states.values()];
   }
 
-  openCount(tenantId: string): number {
-    return this.open().filter((state) => state.tenantId === tenantId).length;
+  endedCount(tenantId: string): number {
+    this.open();
+    return this.#ended.get(tenantId) ?? 0;
   }
 }
 
@@ -303,7 +316,7 @@ async function untilQuiet(
 }
 
 /** The auditor tells which answers are missing, so that the campaign must not wait for them for ever. */
-async function withPatience(promise: Promise<unknown>, _what: string, signal: AbortSignal): Promise<void> {
+async function withPatience(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
   await Promise.race([promise, pauseUntil(performance.now() + stuckAfterMs, signal)]);
 }
 

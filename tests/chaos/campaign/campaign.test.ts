@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { runCampaign } from "./campaign.ts";
+import { hasPassed, report } from "./report.ts";
+import { planFaults } from "./schedule.ts";
+import { possibleFaults } from "./stack-control.ts";
+
+const seed = 20261121;
+
+Deno.test("a minute of every fault loses no job, doubles none and breaks no rule", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "muster-campaign-" });
+  const outcome = await runCampaign({ seed, minutes: 1, workers: 7, folder, log: () => {} });
+  const text = report(outcome);
+  assert.ok(hasPassed(outcome), `${text}\nJournals and logs are in ${folder}`);
+  console.log(text);
+
+  // It has to have been a campaign: every kind of fault was made, and those that hit everybody hit jobs.
+  const made = new Set(outcome.aftermaths.map(({ fault }) => fault));
+  assert.deepEqual(made, new Set(possibleFaults));
+  assert.ok(outcome.aftermaths.some(({ fault, touched }) => fault === "kill gateway" && touched.length > 0));
+  assert.ok(outcome.totals.retries > 0);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("its seed gives room for every kind of fault", () => {
+  const workers = ["1", "2", "3", "4", "5", "6", "7"].map((number) => `worker-${number}`);
+  const planned = planFaults({ seed, minutes: 1, workers, apps: ["app-1", "app-2", "bystander"] });
+  assert.deepEqual(new Set(planned.map(({ fault }) => fault)), new Set(possibleFaults));
+});
