@@ -31,6 +31,8 @@ export interface Field {
 
 /** How long a fault waits for the state it is meant for. */
 const stateWithinMs = 5_000;
+/** A worker spools when a call has failed, and a call may take a third of the lease. */
+const spooledWithinMs = 15_000;
 
 /** Makes a fault, waits as long as it lasts, and undoes it. */
 export function makeFault(planned: PlannedFault, field: Field): Promise<MadeFault> {
@@ -125,6 +127,12 @@ async function strikeWorker(
       await worker.until(200, () => false);
       await killAndStart();
       return hasResult;
+    }
+    case "kill worker with spooled result": {
+      proxy.setWeather({ kind: "stall" });
+      const isSpooled = await worker.until(spooledWithinMs, () => worker.hasSpooled());
+      await killAndStart();
+      return isSpooled;
     }
     case "suspend worker briefly":
     case "suspend worker past its lease":

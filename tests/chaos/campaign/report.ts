@@ -35,7 +35,7 @@ export function report(outcome: Outcome): string {
     "",
     `jobs ${totals.jobs} (${statuses}), attempts ${totals.attempts}, of these retries ${totals.retries}`,
     `executions ${totals.executions}, results that count nowhere ${totals.uncountedResults}, ` +
-    `refused as stale ${outcome.staleResults}`,
+    `refused as stale ${outcome.staleResults}, kept as evidence ${totals.lateResults}`,
     `${outcome.workerCount} workers, ${outcome.seconds.toFixed(0)} s of faults, quiet after ${
       outcome.quietSeconds.toFixed(1)
     } s; seed ${outcome.seed}, schedule ${outcome.scheduleHash}`,

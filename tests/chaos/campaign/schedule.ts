@@ -20,6 +20,7 @@ export const faultKinds = {
   "kill worker that was just assigned": { target: "worker", seconds: [0, 20], briefSeconds: [0, 2] },
   "kill running worker": { target: "worker", seconds: [0, 30], briefSeconds: [0, 4] },
   "kill worker with undelivered result": { target: "worker", seconds: [0, 20], briefSeconds: [0, 2] },
+  "kill worker with spooled result": { target: "worker", seconds: [0, 20], briefSeconds: [0, 2] },
   // Stopped and continued: shorter and longer than the lease of a busy worker, 15 s.
   "suspend worker briefly": { target: "worker", seconds: [1, 10], briefSeconds: [1, 5] },
   "suspend worker past its lease": { target: "worker", seconds: [18, 40], briefSeconds: [17, 19] },

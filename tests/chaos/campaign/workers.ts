@@ -191,6 +191,14 @@ export class CampaignWorker implements AsyncDisposable {
     return this.#endCount;
   }
 
+  /** Whether a result waits on its disk. */
+  async hasSpooled(): Promise<boolean> {
+    try {
+      for await (const { name } of Deno.readDir(this.spool)) if (name.endsWith(".json")) return true;
+    } catch { /* no folder yet */ }
+    return false;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }

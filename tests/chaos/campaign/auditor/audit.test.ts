@@ -407,6 +407,19 @@ const planted: readonly Planted[] = [
     },
   },
   {
+    what: "a late result kept from a worker that never held the attempt",
+    kind: "unproven",
+    says: /is kept from .*, which did not hold it/,
+    async plant(stage) {
+      const id = await stage.life("a");
+      await stage.force((tx) =>
+        tx`insert into muster.late_results (job_id, attempt, tenant_id, worker_id, status, received_at)
+          select id, 1, tenant_id, ${stage.workers.two.id}, 'failed', now() from muster.jobs where id = ${id}`
+      );
+      return id;
+    },
+  },
+  {
     what: "an event of an attempt that was over",
     kind: "stale",
     says: /of attempt 1, which was over/,

@@ -17,6 +17,8 @@ export interface Totals {
   readonly executions: number;
   /** Executions that ended well, and whose result is not the one on record: refused as stale, or never delivered. */
   readonly uncountedResults: number;
+  /** Results that came too late to count, and are kept with their jobs. */
+  readonly lateResults: number;
 }
 
 /** Judges a run by I1 to I6. No violation at all is the only pass. */
@@ -32,7 +34,7 @@ export function audit(evidence: Evidence): { violations: Violation[]; totals: To
   };
 }
 
-function count({ jobs, commits, workerJournals }: Evidence): Totals {
+function count({ jobs, lateResults, commits, workerJournals }: Evidence): Totals {
   const byStatus: Record<string, number> = {};
   for (const { status } of jobs) byStatus[status] = (byStatus[status] ?? 0) + 1;
   const started = new Set<string>();
@@ -48,6 +50,7 @@ function count({ jobs, commits, workerJournals }: Evidence): Totals {
     attempts: started.size,
     retries: started.size - tried.size,
     executions: entries.filter(({ did }) => did === "begin").length,
+    lateResults: lateResults.length,
     uncountedResults:
       entries.filter(({ did, outcome, execution }) =>
         did === "end" && outcome === "succeeded" && !recorded.has(execution)

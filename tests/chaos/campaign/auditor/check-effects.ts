@@ -6,7 +6,7 @@ import type { Violation } from "./violation.ts";
  * I2 from the workers' side: what is on record was done, by the worker that held the attempt, in that attempt; and
  * nothing came from an attempt once it was over.
  */
-export function checkEffects({ jobs, events, commits, workerJournals }: Evidence): Violation[] {
+export function checkEffects({ roster, jobs, events, lateResults, commits, workerJournals }: Evidence): Violation[] {
   const found: Violation[] = [];
   const executions = new Map<string, { workerId: string; begun: WorkerEntry; ended?: WorkerEntry }>();
   for (const [workerId, entries] of workerJournals) {
@@ -43,6 +43,18 @@ export function checkEffects({ jobs, events, commits, workerJournals }: Evidence
     if (status !== "succeeded") continue;
     const wrong = doubt(result?.execution, id, attempts, "succeeded");
     if (wrong !== undefined) found.push({ kind: "unproven", what: `its result ${wrong}`, jobId: id });
+  }
+
+  const liars = new Set(roster.workers.filter(({ lies }) => lies).map(({ workerId }) => workerId));
+  for (const { job_id, attempt, worker_id, status, result } of lateResults) {
+    if (holders.get(`${job_id}/${attempt}`) !== worker_id) {
+      const what = `a late result of attempt ${attempt} is kept from ${worker_id}, which did not hold it`;
+      found.push({ kind: "unproven", what, jobId: job_id });
+    }
+    // What a liar says of its own attempts is its own affair.
+    if (status !== "succeeded" || liars.has(worker_id)) continue;
+    const wrong = doubt(result?.execution, job_id, attempt, "succeeded");
+    if (wrong !== undefined) found.push({ kind: "unproven", what: `a late result of it ${wrong}`, jobId: job_id });
   }
 
   let job = "";

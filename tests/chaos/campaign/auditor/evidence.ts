@@ -68,12 +68,22 @@ export interface EventRow {
   };
 }
 
+/** What a worker answered for an attempt that was over: it counts for nothing, and is kept to be looked at. */
+export interface LateResultRow {
+  readonly job_id: string;
+  readonly attempt: number;
+  readonly worker_id: string;
+  readonly status: string;
+  readonly result: { readonly execution?: unknown } | null;
+}
+
 /** All that there is to judge a run by. */
 export interface Evidence {
   readonly roster: Roster;
   readonly jobs: readonly JobRow[];
   /** In order of job and sequence. */
   readonly events: readonly EventRow[];
+  readonly lateResults: readonly LateResultRow[];
   /** In order of their commits. */
   readonly commits: readonly Commit[];
   /** By worker id. */
@@ -98,6 +108,8 @@ export async function gather(adminDbUrl: string, roster: Roster, commits: readon
       appJournals,
       jobs: await tx<JobRow[]>`
         select id, tenant_id, status, worker_id, attempts, result, idempotency_key from muster.jobs`,
+      lateResults: await tx<LateResultRow[]>`
+        select job_id, attempt, worker_id, status, result from muster.late_results`,
       events: (await tx<(Omit<EventRow, "sequence"> & { sequence: string })[]>`
         select job_id, sequence, attempt, kind, data from muster.job_events order by job_id, sequence`)
         .map((row) => ({ ...row, sequence: Number(row.sequence) })),
