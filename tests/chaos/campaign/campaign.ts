@@ -87,10 +87,12 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
 
   const field: Field = {
     ...{ stack, workers, apps, liar, signal },
-    holdsJob: async ({ workerId = null }) => {
-      const rows = await looking`
-        select from muster.jobs where worker_id = ${workerId} and status in ('assigned', 'running') limit 1`;
-      return rows.length > 0;
+    heldBy: async ({ workerId = null }) => {
+      // While Postgres is down nobody can tell.
+      const rows = await looking<{ attempt: string }[]>`
+        select id || '/' || attempts as attempt from muster.jobs
+        where worker_id = ${workerId} and status in ('assigned', 'running')`.catch(() => []);
+      return rows.map(({ attempt }) => attempt);
     },
   };
   const beganAt = performance.now();

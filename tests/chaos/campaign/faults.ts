@@ -23,14 +23,14 @@ export interface Field {
   readonly workers: readonly CampaignWorker[];
   readonly apps: readonly App[];
   readonly liar: LyingWorker;
-  /** Whether the control plane counts a job as held by this worker. */
-  readonly holdsJob: (worker: CampaignWorker) => Promise<boolean>;
+  /** The attempts that the control plane counts as held by this worker, as `<job>/<attempt>`. */
+  readonly heldBy: (worker: CampaignWorker) => Promise<readonly string[]>;
   /** Fires when what is still under way has to be undone. */
   readonly signal: AbortSignal;
 }
 
 /** How long a fault waits for the state it is meant for. */
-const stateWithinMs = 5_000;
+const stateWithinMs = 12_000;
 /** A worker spools when a call has failed, and a call may take a third of the lease. */
 const spooledWithinMs = 15_000;
 
@@ -83,7 +83,7 @@ const weathers: Partial<Record<FaultKind, Weather>> = {
 async function strikeWorker(
   kind: FaultKind,
   worker: CampaignWorker,
-  { holdsJob }: Field,
+  { heldBy }: Field,
   struck: () => void,
   lasts: () => Promise<void>,
 ): Promise<boolean> {
@@ -97,10 +97,7 @@ async function strikeWorker(
   };
   switch (kind) {
     case "kill idle worker": {
-      const isIdle = await worker.until(
-        stateWithinMs,
-        async () => worker.runningCount === 0 && !await holdsJob(worker),
-      );
+      const isIdle = await worker.until(stateWithinMs, async () => (await heldBy(worker)).length === 0);
       await killAndStart();
       return isIdle;
     }
@@ -109,7 +106,7 @@ async function strikeWorker(
       proxy.setWeather({ kind: "half-open" });
       const isAssigned = await worker.until(
         stateWithinMs,
-        async () => worker.runningCount === 0 && await holdsJob(worker),
+        async () => (await heldBy(worker)).some((attempt) => !worker.hasStarted(attempt)),
       );
       await killAndStart();
       return isAssigned;

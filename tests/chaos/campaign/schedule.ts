@@ -41,15 +41,15 @@ export const faultKinds = {
   "kill Realtime": { target: "stack", ...moment },
   "kill Data API": { target: "stack", ...moment },
   "restart Postgres, immediate mode": { target: "stack", ...moment },
-  "cron paused": { target: "stack", seconds: [15, 40], briefSeconds: [11, 13] },
-  "Realtime off": { target: "stack", seconds: [10, 40], briefSeconds: [4, 6] },
-  "messages dropped": { target: "stack", seconds: [10, 30], briefSeconds: [4, 6] },
-  "messages doubled": { target: "stack", seconds: [10, 30], briefSeconds: [4, 6] },
-  "messages delayed": { target: "stack", seconds: [10, 30], briefSeconds: [4, 6] },
-  "messages reordered": { target: "stack", seconds: [10, 30], briefSeconds: [4, 6] },
-  "partition missing": { target: "stack", seconds: [10, 30], briefSeconds: [4, 6] },
+  "cron paused": { target: "stack", seconds: [12, 30], briefSeconds: [11, 13] },
+  "Realtime off": { target: "stack", seconds: [5, 30], briefSeconds: [4, 6] },
+  "messages dropped": { target: "stack", seconds: [5, 20], briefSeconds: [4, 6] },
+  "messages doubled": { target: "stack", seconds: [5, 20], briefSeconds: [4, 6] },
+  "messages delayed": { target: "stack", seconds: [5, 20], briefSeconds: [4, 6] },
+  "messages reordered": { target: "stack", seconds: [5, 20], briefSeconds: [4, 6] },
+  "partition missing": { target: "stack", seconds: [5, 20], briefSeconds: [4, 6] },
   "rate exceeded": { target: "stack", seconds: [3, 10], briefSeconds: [2, 3] },
-  "permissions frozen": { target: "stack", seconds: [20, 60], briefSeconds: [4, 6] },
+  "permissions frozen": { target: "stack", seconds: [10, 40], briefSeconds: [4, 6] },
   // A worker with a token of its own that lies.
   "lie: complete what others hold": { target: "liar", ...moment },
   "lie: flood of progress": { target: "liar", ...moment },
@@ -124,9 +124,10 @@ export function planFaults(options: ScheduleOptions): PlannedFault[] {
     const fault = shared.next();
     const durationMs = duration(fault);
     planned.push({ atMs, fault, target: faultKinds[fault].target, durationMs });
+    // The next one comes while this lasts, so that some strike together.
     atMs += isBrief
-      ? Math.round(durationMs / 2) + random.between(1_500, 2_500)
-      : durationMs + random.between(3_000, 8_000);
+      ? Math.round(durationMs / 3) + random.between(1_000, 1_500)
+      : Math.round(durationMs / 2) + random.between(3_000, 7_000);
   }
 
   const lies = deck(random, of("liar"));
@@ -142,7 +143,7 @@ export function scheduleHash(planned: readonly PlannedFault[]): string {
 }
 
 function singlePauseMs(isBrief: boolean): [number, number] {
-  return isBrief ? [1_500, 2_500] : [1_500, 4_000];
+  return isBrief ? [1_200, 2_000] : [1_500, 4_000];
 }
 
 interface Deck {

@@ -45,6 +45,7 @@ export class CampaignWorker implements AsyncDisposable {
   #expected = false;
   #isOnline = false;
   #running = new Set<string>();
+  readonly #started = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = new Set<() => void>();
   #journalAt = 0;
@@ -73,6 +74,11 @@ export class CampaignWorker implements AsyncDisposable {
   /** How many handlers its present process runs, by its own log. */
   get runningCount(): number {
     return this.#running.size;
+  }
+
+  /** Whether one of its processes began this attempt, `<job>/<attempt>`. */
+  hasStarted(attempt: string): boolean {
+    return this.#started.has(attempt);
   }
 
   /** Where its spool is kept. */
@@ -236,6 +242,7 @@ export class CampaignWorker implements AsyncDisposable {
         break;
       case "job.started":
         this.#running.add(attempt);
+        this.#started.add(attempt);
         break;
       case "job.succeeded":
       case "job.failed":
