@@ -99,7 +99,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   const running = loads.map((load) => load.run());
   const watching = reviveWorkers(workers, noMoreJobs.signal);
   const made: MadeFault[] = [];
-  await Promise.all(schedule.map(async (planned) => {
+  const faults = schedule.map(async (planned) => {
     await pauseUntil(beganAt + planned.atMs, signal);
     if (signal.aborted) return;
     log(
@@ -108,7 +108,8 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
       } s  ${planned.fault} (${planned.target}, ${planned.durationMs} ms)`,
     );
     made.push(await makeFault(planned, field));
-  }));
+  });
+  await unlessAborted(Promise.all(faults), signal);
   await pauseUntil(beganAt + minutes * 60_000, signal);
   signal.throwIfAborted();
 
@@ -320,6 +321,14 @@ async function untilQuiet(
 /** The auditor tells which answers are missing, so that the campaign must not wait for them for ever. */
 async function withPatience(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
   await Promise.race([promise, pauseUntil(performance.now() + stuckAfterMs, signal)]);
+}
+
+/** The same, but an abort does not wait for it. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener("abort", abort));
 }
 
 function pauseUntil(at: number, signal: AbortSignal): Promise<void> {

@@ -21,8 +21,7 @@ process.on("SIGUSR2", () => offByMs = read());
 
 globalThis.Date = class extends RealDate {
   constructor(...given: [] | [number]) {
-    if (given.length === 0) super(RealDate.now() + offByMs);
-    else super(...given);
+    super(...given.length === 0 ? [RealDate.now() + offByMs] as const : given);
   }
 
   static override now(): number {

@@ -44,6 +44,7 @@ export class CampaignWorker implements AsyncDisposable {
   #ended: Promise<unknown> = Promise.resolve();
   #expected = false;
   #isOnline = false;
+  #isOver = false;
   #running = new Set<string>();
   readonly #started = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
@@ -88,7 +89,7 @@ export class CampaignWorker implements AsyncDisposable {
 
   /** Starts a process with the identity it has, unless one runs. */
   start(): void {
-    if (this.#child !== undefined) return;
+    if (this.#child !== undefined || this.#isOver) return;
     const { folder, name, slots, proxy, enrollmentToken } = this.settings;
     this.#expected = false;
     this.#isOnline = false;
@@ -205,7 +206,9 @@ export class CampaignWorker implements AsyncDisposable {
     return false;
   }
 
+  /** Ends it for good. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     await this.kill();
   }
 
