@@ -10,6 +10,7 @@ import { gather, type Roster } from "./auditor/evidence.ts";
 import { isTerminal, type JobState, replay } from "./auditor/history.ts";
 import { aftermaths } from "./auditor/recovery.ts";
 import { Recorder } from "./auditor/recorder.ts";
+import { guardDriver } from "./driver-guard.ts";
 import { clearFaults, type Field, type MadeFault, makeFault } from "./faults.ts";
 import { LyingWorker } from "./lying-worker.ts";
 import { Proxy } from "./proxy.ts";
@@ -40,6 +41,7 @@ const stuckAfterMs = 120_000;
 export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   const { seed, minutes, folder, log, signal = new AbortController().signal } = options;
   await using cleanup = new AsyncDisposableStack();
+  cleanup.use(guardDriver());
   const stackLog = await Deno.open(join(folder, "stack.log"), { append: true, create: true });
   cleanup.defer(() => stackLog.close());
   const encoder = new TextEncoder();
@@ -89,9 +91,10 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
     ...{ stack, workers, apps, liar, signal },
     heldBy: async ({ workerId = null }) => {
       // While Postgres is down nobody can tell.
-      const rows = await looking<{ attempt: string }[]>`
+      const asked = looking<{ attempt: string }[]>`
         select id || '/' || attempts as attempt from muster.jobs
         where worker_id = ${workerId} and status in ('assigned', 'running')`.catch(() => []);
+      const rows = await Promise.race([asked, pauseUntil(performance.now() + 2_000, signal).then(() => [])]);
       return rows.map(({ attempt }) => attempt);
     },
   };
@@ -126,7 +129,8 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   const quietSeconds = (performance.now() - quietFrom) / 1000;
 
   await Promise.all(workers.map((worker) => worker.stop(30_000)));
-  await recorder.catchUp();
+  // Its connection may have broken with the last fault, and is another after that.
+  await recorder.catchUp().catch(() => recorder.catchUp());
   const rosterNow = roster();
   await Deno.writeTextFile(join(folder, "roster.json"), JSON.stringify(rosterNow, null, 2));
   await Deno.writeTextFile(join(folder, "made-faults.json"), JSON.stringify(made, null, 2));

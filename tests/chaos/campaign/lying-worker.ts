@@ -26,6 +26,12 @@ interface Attempt {
   readonly attempt: number;
 }
 
+/** An attempt that it was given, and its own execution of it. */
+interface Held extends Attempt {
+  readonly execution: string;
+  readonly tenant: string;
+}
+
 interface Answer {
   readonly status: number;
   // deno-lint-ignore no-explicit-any -- whatever the control plane says to a liar
@@ -111,41 +117,57 @@ export class LyingWorker implements Disposable {
     this.#say({ did: "forge", asked: results.map(({ job_id, attempt }) => ({ job_id, attempt })), got: body });
   }
 
+  /** Thousands of events: of attempts that are not its own, and of one that is. */
   async #flood(): Promise<void> {
-    const [job_id = crypto.randomUUID()] = this.#options.jobIds().slice(-1);
-    const events = Array.from({ length: 500 }, (_, number) => ({
-      ...{ job_id: this.#options.random.pick([job_id, ...this.#options.jobIds().slice(-20)]) },
-      ...{ attempt: this.#options.random.between(1, 3), number: number + 1_000, kind: "progress" },
+    const { random, jobIds } = this.#options;
+    const send = (make: (number: number) => object) =>
+      Promise.all(Array.from({ length: 10 }, (_, call) => {
+        const events = Array.from({ length: 500 }, (_, index) => make(call * 500 + index + 1));
+        return this.#rpc("report_events", { events });
+      }));
+    const foreign = [crypto.randomUUID(), ...jobIds().slice(-20)];
+    const answers = await send((number) => ({
+      ...{ job_id: random.pick(foreign), attempt: random.between(1, 3), number, kind: "progress" },
       data: { fraction: 0.99, note: "liar" },
     }));
-    const calls = Array.from({ length: 10 }, () => this.#rpc("report_events", { events }));
-    for (const { body } of await Promise.all(calls)) this.#say({ did: "flood", accepted: body?.accepted ?? null });
+    for (const { body } of answers) this.#say({ did: "flood", accepted: body?.accepted ?? null });
+
+    const [own] = await this.#claim([1]);
+    if (own === undefined) return;
+    const { job_id, attempt, execution } = own;
+    await send((number) => ({ job_id, attempt, number, kind: "progress", data: { fraction: 0.5, note: execution } }));
+    await this.#complete([own]);
   }
 
   /** Claims many times its slots in several calls at once; ends some of what it got, and lets go of the rest. */
   async #claimTooMuch(): Promise<void> {
-    await this.#rpc("hello", {
-      worker: { capabilities: ["compute/campaign"], slots: this.#options.slots, listening: false },
-      running: [],
-    });
-    const claims = await Promise.all([50, 256, 100_000, 50].map((want) => this.#rpc("claim_jobs", { want })));
-    const jobs: (Attempt & { payload: { key: string; tenant: string } })[] = claims.flatMap(({ body }) =>
+    const claimed = await this.#claim([50, 256, 100_000, 50]);
+    await this.#complete(claimed.filter(() => this.#options.random.chance(0.5)));
+    await this.#letGo();
+  }
+
+  /** Reports for work and claims, in as many calls at once as there are numbers. */
+  async #claim(wants: readonly number[]): Promise<Held[]> {
+    const worker = { capabilities: ["compute/campaign"], slots: this.#options.slots, listening: false };
+    await this.#rpc("hello", { worker, running: [] });
+    const answers = await Promise.all(wants.map((want) => this.#rpc("claim_jobs", { want })));
+    const jobs: (Attempt & { payload: { key: string; tenant: string } })[] = answers.flatMap(({ body }) =>
       body?.jobs ?? []
     );
-    const results = [];
-    for (const { job_id, attempt, payload } of jobs) {
-      const entry = { job: job_id, attempt, execution: crypto.randomUUID() };
-      this.#say({ did: "begin", ...entry, tenant: payload.tenant, key: payload.key });
-      if (!this.#options.random.chance(0.5)) continue;
-      this.#say({ did: "end", ...entry, outcome: "succeeded" });
-      results.push({
-        ...{ job_id, attempt, status: "succeeded" },
-        result: { execution: entry.execution, job: job_id, attempt, tenant: payload.tenant, filling: "" },
-      });
-    }
+    return jobs.map(({ job_id, attempt, payload: { tenant, key } }) => {
+      const execution = crypto.randomUUID();
+      this.#say({ did: "begin", job: job_id, attempt, execution, tenant, key });
+      return { job_id, attempt, execution, tenant };
+    });
+  }
+
+  async #complete(held: readonly Held[]): Promise<void> {
+    const results = held.map(({ job_id, attempt, execution, tenant }) => {
+      this.#say({ did: "end", job: job_id, attempt, execution, outcome: "succeeded" });
+      return { job_id, attempt, status: "succeeded", result: { execution, job: job_id, attempt, tenant, filling: "" } };
+    });
     await this.#rpc("complete_jobs", { results, want: 0 });
     this.#completed.push(...results);
-    await this.#letGo();
   }
 
   async #letGo(): Promise<void> {

@@ -118,6 +118,12 @@ class Stage implements AsyncDisposable {
     });
   }
 
+  /** Forgets the last change that was recorded, as a recorder with a gap would. */
+  async forgetLastCommit(): Promise<void> {
+    await this.#recorder.catchUp();
+    this.#recorder.commits.pop();
+  }
+
   async judge(): Promise<Violation[]> {
     await this.#recorder.catchUp();
     const worker = (name: keyof Stage["workers"], tenant: string, slots: number) => ({
@@ -172,6 +178,14 @@ Deno.test("the auditor finds nothing wrong with a run in which nothing went wron
   stage.journal("app-red").write({ did: "look", ...red, jobs: [first, failing] });
   stage.journal("app-red").write({ did: "peek", ...red, job: first, got: null, code: "not_found" });
   assert.deepEqual(await stage.judge(), []);
+});
+
+Deno.test("the auditor notices that its record of changes has a gap", async () => {
+  await using stage = await Stage.create();
+  const jobId = await stage.life("a");
+  await stage.forgetLastCommit();
+  const what = "the log ends with running, attempt 1 of it";
+  assert.deepEqual(await stage.judge(), [{ kind: "unproven", what, jobId }]);
 });
 
 interface Planted {

@@ -50,6 +50,13 @@ export function checkOutcomes({ roster, jobs, events, commits, appJournals }: Ev
     if (ends > 1) found.push({ kind: "doubled", what: `has ${ends} ends among its events`, jobId: id });
   }
 
+  const last = new Map<string, string>();
+  replay(commits, ({ after, jobId }) => void (after && last.set(jobId, `${after.status}, attempt ${after.attempt}`)));
+  for (const { id, status, attempts } of jobs) {
+    if (last.get(id) === `${status}, attempt ${attempts}`) continue;
+    found.push({ kind: "unproven", what: `the log ends with ${last.get(id) ?? "nothing"} of it`, jobId: id });
+  }
+
   const attempts = new Map<string, { workerId: string; runs: number }>();
   replay(commits, ({ before, after, jobId }) => {
     if (after === undefined) found.push({ kind: "lost", what: "its row was deleted", jobId });

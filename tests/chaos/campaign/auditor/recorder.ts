@@ -9,6 +9,7 @@ const watched: Readonly<Record<string, readonly string[]>> = {
 /** Rows to take over in one look. */
 const perLook = 20_000;
 const everyMs = 1_000;
+const answerWithinMs = 30_000;
 
 /**
  * Records every committed change of the watched tables, in the order of the commits, from the database's own log: what
@@ -17,33 +18,36 @@ const everyMs = 1_000;
  */
 export class Recorder implements AsyncDisposable {
   readonly commits: Commit[] = [];
-  readonly #sql: postgres.Sql;
+  readonly #adminDbUrl: string;
   readonly #name: string;
+  #sql: postgres.Sql;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #looking: Promise<void> = Promise.resolve();
   #stopped = false;
 
-  private constructor(sql: postgres.Sql, name: string) {
+  private constructor(adminDbUrl: string, sql: postgres.Sql, name: string) {
+    this.#adminDbUrl = adminDbUrl;
     this.#sql = sql;
     this.#name = name;
   }
 
   /** Begins to record. The connection must be a superuser's. */
   static async start(adminDbUrl: string): Promise<Recorder> {
-    const sql = postgres(adminDbUrl, { max: 1, onnotice: () => {}, connection: { application_name: "auditor" } });
+    const sql = connect(adminDbUrl);
     const name = `audit_${crypto.randomUUID().slice(0, 8)}`;
     const tables = Object.entries(watched).map(([table, columns]) => `muster.${table} (${columns.join(", ")})`);
     await sql.unsafe(`create publication ${name} for table ${tables.join(", ")}`);
     await sql`select pg_create_logical_replication_slot(${name}, 'pgoutput')`;
-    const recorder = new Recorder(sql, name);
+    const recorder = new Recorder(adminDbUrl, sql, name);
     recorder.#later();
     return recorder;
   }
 
   /** Reads all that was committed until now. */
-  async catchUp(): Promise<void> {
-    await this.#looking;
-    while (await this.#look() > 0);
+  catchUp(): Promise<void> {
+    return this.#inTurn(async () => {
+      while (await this.#look() > 0);
+    });
   }
 
   /** Stops recording and takes the slot away. */
@@ -61,12 +65,23 @@ export class Recorder implements AsyncDisposable {
 
   #later(): void {
     this.#timer = setTimeout(() => {
-      this.#looking = this.#look().then(() => {}, () => {
+      this.#inTurn(() => this.#look()).catch(() => {
         // Postgres is down or restarting, which is part of the campaign: the slot keeps what is missing.
       }).finally(() => {
         if (!this.#stopped) this.#later();
       });
     }, everyMs);
+  }
+
+  /** A connection that broke may leave its query without an answer for ever: the next look has another. */
+  #inTurn<T>(look: () => Promise<T>): Promise<T> {
+    const looked = this.#looking.then(() => within(look(), answerWithinMs)).catch(async (error) => {
+      await this.#sql.end({ timeout: 0 }).catch(() => {});
+      this.#sql = connect(this.#adminDbUrl);
+      throw error;
+    });
+    this.#looking = looked.then(() => {}, () => {});
+    return looked;
   }
 
   /** Answers how many commits were new. */
@@ -83,4 +98,14 @@ export class Recorder implements AsyncDisposable {
     if (end !== undefined) await this.#sql`select pg_replication_slot_advance(${this.#name}, ${end}::pg_lsn)`;
     return fresh.length;
   }
+}
+
+function connect(adminDbUrl: string): postgres.Sql {
+  return postgres(adminDbUrl, { max: 1, onnotice: () => {}, connection: { application_name: "auditor" } });
+}
+
+function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`No answer in ${milliseconds} ms`)), milliseconds);
+  return Promise.race([promise, late.promise]).finally(() => clearTimeout(timer));
 }
