@@ -59,7 +59,7 @@ export function planJob(random: Random, tenant: string, index: number): PlannedJ
       payload: { tenant, key, plan },
       requires: ["compute/campaign"],
       idempotencyKey: key,
-      priority: random.between(-2, 2),
+      priority: random.chance(0.2) ? random.between(-2, 2) : 0,
       maxAttempts: random.chance(0.1) ? 3 : 15,
       retryBaseSeconds: 0.2,
       retryCapSeconds: 3,

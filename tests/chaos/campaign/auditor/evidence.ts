@@ -119,22 +119,8 @@ export async function gather(adminDbUrl: string, roster: Roster, commits: readon
   }
 }
 
-/** The last line may be cut short: its process was killed while it wrote. Every other one must be whole. */
+/** The last line may be cut short, where its process was killed while it wrote. Every other one must be whole. */
 async function readJournal<T>(folder: string): Promise<T[]> {
   const text = await Deno.readTextFile(join(folder, "journal.jsonl")).catch(() => "");
-  const lines = text.split("\n");
-  const last = lines.pop();
-  const entries = lines.filter((line) => line !== "").map((line) => parse<T>(line)).filter((entry) =>
-    entry !== undefined
-  );
-  const cut = last === undefined || last === "" ? undefined : parse<T>(last);
-  return cut === undefined ? entries : [...entries, cut];
-}
-
-function parse<T>(line: string): T | undefined {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
+  return text.split("\n").slice(0, -1).map((line) => JSON.parse(line));
 }
