@@ -29,10 +29,12 @@ export interface Field {
   readonly signal: AbortSignal;
 }
 
-/** How long a fault waits for the state it is meant for. */
-const stateWithinMs = 12_000;
-/** A worker spools when a call has failed, and a call may take a third of the lease. */
-const spooledWithinMs = 15_000;
+/** How long a fault waits until a worker that was started a moment ago is at work, on a slow machine. */
+const onlineWithinMs = 60_000;
+/** How long a fault waits for the state it is meant for: longer than the load's waves. */
+const stateWithinMs = 22_000;
+/** A job that has run for so long goes on for a while: there is time to act before it ends. */
+const longMs = 120;
 
 /** Makes a fault, waits as long as it lasts, and undoes it. */
 export function makeFault(planned: PlannedFault, field: Field): Promise<MadeFault> {
@@ -95,6 +97,8 @@ async function strikeWorker(
     await lasts();
     worker.start();
   };
+  await worker.until(onlineWithinMs, () => worker.isOnline);
+  struck();
   switch (kind) {
     case "kill idle worker": {
       const isIdle = await worker.until(stateWithinMs, async () => (await heldBy(worker)).length === 0);
@@ -112,22 +116,22 @@ async function strikeWorker(
       return isAssigned;
     }
     case "kill running worker": {
-      const isRunning = await worker.until(stateWithinMs, () => worker.runningCount > 0);
+      const isRunning = await worker.until(stateWithinMs, () => worker.hasRunFor(0));
       await killAndStart();
       return isRunning;
     }
     case "kill worker with undelivered result": {
+      await worker.until(stateWithinMs, () => worker.hasRunFor(longMs));
       proxy.setWeather({ kind: "stall" });
       const ended = await worker.endCount();
       const hasResult = await worker.until(stateWithinMs, async () => await worker.endCount() > ended);
-      // A moment for what a worker does with a result, such as putting it on the disk.
-      await worker.until(200, () => false);
       await killAndStart();
       return hasResult;
     }
     case "kill worker with spooled result": {
+      await worker.until(stateWithinMs, () => worker.hasRunFor(longMs));
       proxy.setWeather({ kind: "stall" });
-      const isSpooled = await worker.until(spooledWithinMs, () => worker.hasSpooled());
+      const isSpooled = await worker.until(stateWithinMs, () => worker.hasSpooled());
       await killAndStart();
       return isSpooled;
     }

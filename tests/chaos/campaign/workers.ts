@@ -45,7 +45,8 @@ export class CampaignWorker implements AsyncDisposable {
   #expected = false;
   #isOnline = false;
   #isOver = false;
-  #running = new Set<string>();
+  /** Since when, by its own log. */
+  readonly #running = new Map<string, number>();
   readonly #started = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = new Set<() => void>();
@@ -72,9 +73,9 @@ export class CampaignWorker implements AsyncDisposable {
     return this.#isOnline;
   }
 
-  /** How many handlers its present process runs, by its own log. */
-  get runningCount(): number {
-    return this.#running.size;
+  /** Whether a handler of its present process has run for so long. */
+  hasRunFor(milliseconds: number): boolean {
+    return [...this.#running.values()].some((since) => performance.now() - since >= milliseconds);
   }
 
   /** Whether one of its processes began this attempt, `<job>/<attempt>`. */
@@ -122,7 +123,8 @@ export class CampaignWorker implements AsyncDisposable {
       this.#child = undefined;
       this.#isOnline = false;
       if (!this.#expected) {
-        const lastWords = (await Deno.readTextFile(join(folder, "errors.log")).catch(() => "")).slice(-500);
+        const errors = await Deno.readTextFile(join(folder, "errors.log")).catch(() => "");
+        const lastWords = errors.trimEnd().split("\n").at(-1) ?? "";
         this.unexpectedEnds.push({ worker: name, code: status.code, signal: status.signal, lastWords });
       }
       this.#look();
@@ -244,7 +246,7 @@ export class CampaignWorker implements AsyncDisposable {
         this.#isOnline = true;
         break;
       case "job.started":
-        this.#running.add(attempt);
+        this.#running.set(attempt, performance.now());
         this.#started.add(attempt);
         break;
       case "job.succeeded":
