@@ -463,6 +463,15 @@ const planted: readonly Planted[] = [
     },
   },
   {
+    what: "a forged completion that only a constraint stopped",
+    kind: "stale",
+    says: /got as far as a constraint/,
+    plant(stage) {
+      stage.journal("liar").write({ did: "forge", got: { code: "23514", message: "violates check constraint" } });
+      return Promise.resolve();
+    },
+  },
+  {
     what: "a flood that was accepted",
     kind: "stale",
     says: /told 3 events/,

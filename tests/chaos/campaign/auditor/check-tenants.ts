@@ -60,6 +60,11 @@ function wrongAnswers(
       }
     }
   }
+  // SQLSTATE class 23: only a constraint stopped it.
+  const { code = "" } = (entry["got"] ?? {}) as { code?: unknown };
+  if (String(code).startsWith("23")) {
+    found.push({ kind: "stale", what: `${name} got as far as a constraint: ${text.slice(0, 300)}` });
+  }
   if (entry.did === "flood" && Number(entry["accepted"] ?? 0) > 0) {
     found.push({ kind: "stale", what: `${name} told ${entry["accepted"]} events of attempts it did not hold` });
   }
