@@ -86,6 +86,8 @@ begin
     when 'busy_heartbeat' then interval '5 seconds'
     when 'idle_heartbeat' then interval '30 seconds'
     when 'acknowledge' then interval '5 seconds'
+    -- Longer than a worker waits for an answer, and for the next.
+    when 'forget' then interval '30 seconds'
     when 'poll' then interval '750 milliseconds'
     when 'wake_check' then interval '60 seconds'
     when 'tick_late' then interval '10 seconds'

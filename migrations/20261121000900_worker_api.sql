@@ -323,15 +323,15 @@ begin
     perform muster_private.send_wake(v_worker.id, v_now);
   end if;
 
-  -- Held and handed over, but not among what it runs: an answer may have been lost, so it is handed over again; past
-  -- twice the time to acknowledge, the worker has lost it.
+  -- Held and handed over, but not among what it runs: an answer may have been lost or still be on its way when the worker
+  -- gave it up, so it is handed over again; after a while, the worker has lost it.
   select array_agg(row (h.id, 'lost', null,
       jsonb_build_object('code', 'job_forgotten', 'message', format('Worker %s beats without the job', v_worker.name)),
       false)::muster_private.attempt_ending) filter (where h.is_overdue),
     array_agg(h.id) filter (where not h.is_overdue)
   into v_forgotten, v_redelivered
   from (
-    select j.id, j.started_at + 2 * muster_private.timing('acknowledge') < v_now as is_overdue
+    select j.id, j.started_at + muster_private.timing('forget') < v_now as is_overdue
     from muster.jobs j
     where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status = 'running'
       and not exists (

@@ -120,6 +120,7 @@ export type Overlap = {
 const busyBeat = 5;
 const idleBeat = 30;
 const acknowledge = 5;
+const forget = 30;
 const wakeCheck = 60;
 const tickLate = 10;
 export const retryBase = 4;
@@ -254,7 +255,7 @@ export class Model {
     if (worker.listening && (!wasListening || worker.wakeSent < now - wakeCheck)) this.#wake(worker);
 
     const unnamed = this.#unnamed(call.worker, call.running);
-    const forgotten = unnamed.filter((job) => job.startedAt! + 2 * acknowledge < now);
+    const forgotten = unnamed.filter((job) => job.startedAt! + forget < now);
     for (const job of forgotten) this.#end(job, "lost", { error: "job_forgotten" });
     this.#unblock(forgotten);
     const jobs = this.#nextJobs(call.worker, call.want);
