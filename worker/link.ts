@@ -26,6 +26,12 @@ export interface LinkOptions {
 const presenceIntervalMs = 10_000;
 
 /**
+ * The presence channel is joined again within so long of its loss, at a random instant: the service limits a project's
+ * joins, and after an outage what brings work comes first. See "fleet" in bench/README.md.
+ */
+const presenceRejoinMs = 30_000;
+
+/**
  * The worker's ear: its private tasks channel and its presence. A message is only ever a reason to ask the database,
  * so a lost, doubled or late one does no harm.
  */
@@ -71,6 +77,7 @@ export class Link {
       (channel) => this.#presence = channel,
       () => this.#track(),
       () => {},
+      () => presenceRejoinMs * Math.random(),
     );
   }
 
@@ -116,7 +123,8 @@ export class Link {
 
   /**
    * Joins a private channel again and again. The client rejoins by itself after an error or a lost socket, but a
-   * channel that the server closes (an expired token, a limit) stays closed: then a new one is made.
+   * channel that the server closes (an expired token, a limit) stays closed: then a new one is made. With `pauseMs` no
+   * loss is left to the client, and the new channel is made after that pause.
    */
   async #keepJoined(
     topic: string,
@@ -124,6 +132,7 @@ export class Link {
     prepare: (channel: RealtimeChannel) => void,
     onOpen: () => void,
     onClosed: () => void,
+    pauseMs?: () => number,
   ): Promise<void> {
     const { signal } = this.#ended;
     for (let failures = 0; !signal.aborted;) {
@@ -145,11 +154,12 @@ export class Link {
         }
         this.#tell("debug", "channel.lost", topic, `${status}${error === undefined ? "" : `: ${error.message}`}`);
         if (status === "CLOSED") closed.resolve();
+        else if (pauseMs !== undefined) void channel.unsubscribe();
       });
       await Promise.race([closed.promise, this.#endedPromise]);
       channel.teardown();
       failures += 1;
-      await sleep(retryDelay(failures, { baseMs: 500, capMs: 10_000 }), signal);
+      await sleep(pauseMs?.() ?? retryDelay(failures, { baseMs: 500, capMs: 10_000 }), signal);
     }
   }
 
