@@ -138,8 +138,11 @@ async function measureMessages(sql: postgres.Sql, app: MusterClient, holders: Ho
   await measure(`${jobs} jobs at once`, jobs, async () => {
     await submit(app, jobs, "bench.now");
     await until(async () =>
-      (await sql`select from muster.jobs where type = 'bench.now' and status <> 'succeeded' limit 1`).length === 0
+      (await sql`select from muster.jobs where type = 'bench.now' and finished_at is null limit 1`).length === 0
     );
+    const failed = await sql`select error ->> 'code' as code, count(*)::integer as jobs from muster.jobs
+      where type = 'bench.now' and status <> 'succeeded' group by 1`;
+    for (const { code, jobs } of failed) console.log(`${jobs} jobs failed: ${code}`);
   });
 }
 
