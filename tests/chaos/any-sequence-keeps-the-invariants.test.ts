@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { violations } from "../support/invariants.ts";
 import { anySequence, Clients, describe, type Step } from "./intents.ts";
+import type { Answer } from "./model.ts";
 import { explain, NoOrderError } from "./serial-order.ts";
 import { Stage } from "./stage.ts";
 
@@ -13,6 +14,7 @@ const lanes = 4;
 Deno.test("whatever is called at once, each answer and each row is that of some order of the calls", async () => {
   const seed = Number(Deno.env.get("MUSTER_TEST_SEED") ?? Math.floor(Math.random() * 2 ** 31));
   const total = { sequences: 0, calls: 0, waits: 0, overlaps: 0, passedOver: 0 };
+  const events = new Map<string, number>(eventsToMeet.map((name) => [name, 0]));
   const startedAt = performance.now();
   let failing: Stage | undefined;
   const failures = await Promise.all(Array.from({ length: lanes }, async (_, lane) => {
@@ -21,7 +23,7 @@ Deno.test("whatever is called at once, each answer and each row is that of some 
       // Once one has failed, there is nothing to learn from the others.
       if (failing !== undefined && failing !== stage) return;
       total.sequences += 1;
-      const { overlaps, passedOver } = await play(stage, steps).catch((error) => {
+      const { overlaps, passedOver } = await play(stage, steps, events).catch((error) => {
         failing ??= stage;
         throw error;
       });
@@ -44,11 +46,17 @@ Deno.test("whatever is called at once, each answer and each row is that of some 
     `${total.sequences} sequences, ${total.calls} calls, of which ${total.waits} waited for a lock; ${total.overlaps} ` +
       `steps of several calls, of which ${total.passedOver} passed over locked rows; ${seconds} s, seed ${seed}`,
   );
+  console.log([...events].map(([name, count]) => `${count} ${name}`).join(", "));
   assert.ok(total.sequences >= sequences, `at least ${sequences} sequences`);
+  for (const [name, count] of events) assert.ok(count > 0 || sequences < 2_000, `nothing was seen of: ${name}`);
   assert.ok(total.waits >= sequences / 10, `too few calls met a lock: ${total.waits}`);
 });
 
-async function play(stage: Stage, steps: readonly Step[]): Promise<{ overlaps: number; passedOver: number }> {
+async function play(
+  stage: Stage,
+  steps: readonly Step[],
+  events = new Map<string, number>(),
+): Promise<{ overlaps: number; passedOver: number }> {
   let state = await stage.reset();
   const count = { overlaps: 0, passedOver: 0 };
   const clients = new Clients(state.workers.length);
@@ -65,9 +73,41 @@ async function play(stage: Stage, steps: readonly Step[]): Promise<{ overlaps: n
     if (calls.length > 1) count.overlaps += 1;
     if (explained.passedOver) count.passedOver += 1;
     for (const [place, intent] of step.entries()) clients.hear(intent, calls[place]!, answers[place]!);
+    for (const [name, count] of answers.flatMap(eventsOf)) events.set(name, (events.get(name) ?? 0) + count);
   }
   assert.deepEqual(await violations(stage.sql), []);
   return count;
+}
+
+/** What has to happen somewhere in all the sequences: without it they would prove little. */
+const eventsToMeet = [
+  "lost_workers",
+  "overdue_attempts",
+  "expired_jobs",
+  "due_jobs",
+  "assigned_jobs",
+  "accepted",
+  "retrying",
+  "stale",
+  "stopped",
+  "deaf",
+  "known jobs",
+  "drains",
+];
+
+function eventsOf(answer: Answer): [string, number][] {
+  const list = (name: string) => (Array.isArray(answer[name]) ? answer[name] : []) as unknown[];
+  const counts = Object.entries(answer).filter((entry): entry is [string, number] =>
+    eventsToMeet.includes(entry[0]) && typeof entry[1] === "number"
+  );
+  return [
+    ...counts,
+    ...list("outcomes").map((outcome): [string, number] => [String(outcome), 1]),
+    ["stopped", list("stop").length],
+    ["deaf", answer.deaf === true ? 1 : 0],
+    ["known jobs", list("jobs").filter((job) => (job as { created?: boolean }).created === false).length],
+    ["drains", list("commands").length],
+  ];
 }
 
 /** Leaves out of a failing sequence, which fast-check has shrunk, whatever it fails without as well. */

@@ -103,16 +103,22 @@ function rowsOf(call: Call, old: State, state: State): Touched {
   const named = new Set<string>();
   if (call.kind === "cancel") { for (const job of call.jobs) named.add(job); }
   if (call.kind === "events") { for (const { job } of call.attempts) named.add(job); }
-  const jobs = state.jobs.filter((job, index) => named.has(job.name) || !isDeepStrictEqual(job, old.jobs[index]));
+  // Late results are rows of their own, and so are heartbeats.
+  const row = ({ late: _, ...job }: Job) => job;
+  const jobs = state.jobs.filter((job, index) => {
+    const known = old.jobs[index];
+    return named.has(job.name) || known === undefined || !isDeepStrictEqual(row(job), row(known));
+  });
   const before = old.jobs.filter(({ name }) => jobs.some((job) => job.name === name));
-  const workers = state.workers.flatMap((worker, index) =>
-    isDeepStrictEqual(worker, old.workers[index]) ? [] : [index]
-  );
   // Handing a job out leaves its concurrency key alone; letting it in, ending it and cancelling it do not.
   const locksItsLane = ({ name, status }: Job) => {
     const old = before.find((job) => job.name === name)?.status;
     return call.kind === "cancel" || !(held.includes(status) && (old === "queued" || held.includes(old!)));
   };
+  const device = ({ leaseUntil: _, nonce: __, wakeSent: ___, wakeHeard: ____, ...worker }: Worker) => worker;
+  const workers = state.workers.flatMap((worker, index) =>
+    isDeepStrictEqual(device(worker), device(old.workers[index]!)) ? [] : [index]
+  );
   const leases = state.workers.flatMap(({ leaseUntil, nonce, wakeSent, wakeHeard }, index) => {
     const known = old.workers[index]!;
     const isSame = leaseUntil === known.leaseUntil && nonce === known.nonce && wakeSent === known.wakeSent &&
