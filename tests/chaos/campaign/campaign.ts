@@ -10,7 +10,6 @@ import { gather, type Roster } from "./auditor/evidence.ts";
 import { isTerminal, type JobState, replay } from "./auditor/history.ts";
 import { aftermaths } from "./auditor/recovery.ts";
 import { Recorder } from "./auditor/recorder.ts";
-import { guardDriver } from "./driver-guard.ts";
 import { clearFaults, type Field, type MadeFault, makeFault } from "./faults.ts";
 import { LyingWorker } from "./lying-worker.ts";
 import { Proxy } from "./proxy.ts";
@@ -41,7 +40,6 @@ const stuckAfterMs = 120_000;
 export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   const { seed, minutes, folder, log, signal = new AbortController().signal } = options;
   await using cleanup = new AsyncDisposableStack();
-  cleanup.use(guardDriver());
   const stackLog = await Deno.open(join(folder, "stack.log"), { append: true, create: true });
   cleanup.defer(() => stackLog.close());
   const encoder = new TextEncoder();
