@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { sleep } from "../../../shared/sleep.ts";
 import { type Job, MusterClient, MusterError } from "../../../worker/index.ts";
 import { Random } from "../../support/random.ts";
 import { Journal } from "./journal.ts";
@@ -88,7 +89,7 @@ export class App implements Disposable {
         this.#signal.throwIfAborted();
         const code = error instanceof MusterError ? error.code : "other";
         this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
-        await new Promise((resolve) => setTimeout(resolve, 250));
+        await sleep(250, this.#signal);
       }
     }
   }
@@ -135,7 +136,7 @@ export class Load {
     while (!until.aborted) {
       const isRush = (performance.now() - begunAt) % waveMs < rushMs;
       if (this.#index - endedCount() >= slots * (isRush ? 4 : 0.3) || this.#pending.size > 200) {
-        await pause(50);
+        await sleep(50);
         continue;
       }
       const jobs = Array.from(
@@ -152,7 +153,7 @@ export class Load {
         const foreign = this.#options.foreignJob();
         if (foreign !== undefined) this.#keep(this.#random.pick(apps).peek(foreign));
       }
-      await pause(this.#random.between(20, 120));
+      await sleep(this.#random.between(20, 120));
     }
   }
 
@@ -167,7 +168,7 @@ export class Load {
     this.jobIds.push(...ids);
     jobs.forEach(({ cancelAfterMs, awaited }, index) => {
       const id = ids[index]!;
-      if (cancelAfterMs !== null) this.#keep(pause(cancelAfterMs).then(() => app.cancel(id)));
+      if (cancelAfterMs !== null) this.#keep(sleep(cancelAfterMs).then(() => app.cancel(id)));
       if (awaited) this.#keep(app.hear(id));
     });
   }
@@ -184,8 +185,4 @@ function executionOf({ result, error }: Job): string | null {
   const from = (value: unknown) =>
     typeof value === "object" && value !== null && "execution" in value ? String(value.execution) : null;
   return from(result) ?? from(error?.details);
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

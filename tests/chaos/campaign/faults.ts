@@ -1,5 +1,6 @@
 import { rename } from "node:fs/promises";
 import type { LocalStack } from "../../../local/stack.ts";
+import { sleep } from "../../../shared/sleep.ts";
 import type { App } from "./apps.ts";
 import type { LyingWorker } from "./lying-worker.ts";
 import type { Weather } from "./proxy.ts";
@@ -47,7 +48,7 @@ async function strike(planned: PlannedFault, field: Field, worker?: CampaignWork
   let inState = true;
   const app = field.apps.find(({ settings }) => settings.name === planned.target);
   const struck = () => struckAtMs = Date.now();
-  const lasts = () => pause(planned.durationMs, field.signal);
+  const lasts = () => sleep(planned.durationMs, field.signal);
   const kind: FaultKind = planned.fault;
 
   if (kind.startsWith("lie: ")) {
@@ -176,17 +177,4 @@ export function clearFaults({ workers, apps }: Field): void {
     worker.resume();
     if (!worker.isUp) worker.start();
   }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done, { once: true });
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-  });
 }

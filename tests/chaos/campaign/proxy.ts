@@ -1,3 +1,5 @@
+import { sleep } from "../../../shared/sleep.ts";
+
 /** What a stretch of network does. */
 export type Weather =
   | { readonly kind: "fair" }
@@ -108,7 +110,7 @@ export class Proxy implements AsyncDisposable {
         let piece: Uint8Array = buffer.subarray(0, count);
         await this.#passable(pair, direction);
         const weather = this.#weather;
-        if (weather.kind === "slow") await pause(weather.delayMs + (count / weather.bytesPerSecond) * 1000);
+        if (weather.kind === "slow") await sleep(weather.delayMs + (count / weather.bytesPerSecond) * 1000);
         const isGarbled = weather.kind === "garble" && this.#options.random() < weather.chance;
         if (isGarbled) piece = noise(count - 1, this.#options.random);
         await writeAll(to, piece);
@@ -148,8 +150,4 @@ function close(connection: Deno.TcpConn): void {
   } catch {
     // Closed already.
   }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

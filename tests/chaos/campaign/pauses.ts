@@ -1,0 +1,14 @@
+import { sleep } from "../../../shared/sleep.ts";
+
+/** Resolves at that time by `performance.now()`, or when the signal fires. */
+export function pauseUntil(at: number, signal: AbortSignal): Promise<void> {
+  return sleep(Math.max(0, at - performance.now()), signal);
+}
+
+/** What the promise comes to, unless the signal fires first: then its reason is thrown. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener("abort", abort));
+}
