@@ -67,5 +67,9 @@ try {
   process.exit(await main(process.argv.slice(2)));
 } catch (error) {
   console.error(error instanceof TypeError ? error.message : error);
+  // What failed first is the one that was suppressed.
+  for (let each = error; each instanceof SuppressedError; each = each.suppressed) {
+    console.error(each.error, each.suppressed);
+  }
   process.exit(2);
 }
