@@ -148,6 +148,6 @@ export const workerMutations: readonly Mutation[] = [
     find:
       "if (answer.status === 401) answer = await post(name, parameters, await options.token({ renew: true }), timeoutMs);",
     replace: "",
-    tests: ["tests/e2e/token.test.ts"],
+    tests: ["worker/rpc.test.ts"],
   },
 ];
