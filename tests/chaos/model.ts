@@ -433,7 +433,8 @@ export class Model {
     const open = new Set((["any", "gpu"] as const).filter((kind) => this.#places(kind, 1, passed).length > 0));
     for (let count = 0;;) {
       const queued = this.state.jobs.filter((job) => job.status === "queued").sort(byRank);
-      const seen = [...queued, ...(skipped?.heads ?? [])].sort(byRank).filter(({ kind }) => open.has(kind));
+      const shown = queued.filter(({ name }) => !skipped?.jobs.has(name));
+      const seen = [...shown, ...(skipped?.heads ?? [])].sort(byRank).filter(({ kind }) => open.has(kind));
       const kind = seen[0]?.kind;
       if (kind === undefined) return count;
       const rival = seen.find((job) => job.kind !== kind);
@@ -472,7 +473,9 @@ export class Model {
     if (worker.status !== "online" || left < 1) return [];
     const taken: Job[] = [];
     const queued = jobs.filter((job) => job.status === "queued" && worker.serves.includes(job.kind));
-    const heads = [...queued, ...(skipped?.heads ?? []).filter(({ kind }) => worker.serves.includes(kind))].sort(
+    // What another call has queued and not committed does not show; what it takes still does.
+    const shown = queued.filter(({ name }) => !skipped?.jobs.has(name));
+    const heads = [...shown, ...(skipped?.heads ?? []).filter(({ kind }) => worker.serves.includes(kind))].sort(
       byRank,
     );
     for (const kind of new Set(heads.map((job) => job.kind))) {
