@@ -12,7 +12,8 @@ const sequences = Number(Deno.env.get("MUSTER_TEST_SEQUENCES") ?? 2_000);
 const lanes = 4;
 
 Deno.test("whatever is called at once, each answer and each row is that of some order of the calls", async () => {
-  const seed = Number(Deno.env.get("MUSTER_TEST_SEED") ?? Math.floor(Math.random() * 2 ** 31));
+  // The same sequences every time; other seeds are for a longer search.
+  const seed = Number(Deno.env.get("MUSTER_TEST_SEED") ?? 1);
   const total = { sequences: 0, calls: 0, waits: 0, overlaps: 0, passedOver: 0 };
   const events = new Map<string, number>(eventsToMeet.map((name) => [name, 0]));
   const startedAt = performance.now();
