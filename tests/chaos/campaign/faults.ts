@@ -54,9 +54,9 @@ async function strike(planned: PlannedFault, field: Field, worker?: CampaignWork
   if (kind.startsWith("lie: ")) {
     await field.liar.lie(kind);
   } else if (kind === "all workers cut off") {
-    for (const { settings } of field.workers) settings.proxy.setWeather({ kind: "cut" });
+    for (const { settings } of field.workers) settings.proxy.setOutage(true);
     await lasts();
-    for (const { settings } of field.workers) settings.proxy.setWeather({ kind: "fair" });
+    for (const { settings } of field.workers) settings.proxy.setOutage(false);
   } else if (kind in weathers) {
     const proxy = (worker ?? app)!.settings.proxy;
     proxy.setWeather(weathers[kind]!);

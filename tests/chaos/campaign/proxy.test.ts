@@ -88,6 +88,19 @@ Deno.test("a cut ends open connections and refuses new ones until it is mended",
     assert.equal(await after.hear(), "b");
   }));
 
+Deno.test("an outage lasts whatever becomes of the weather meanwhile", () =>
+  withEcho(async (proxy) => {
+    proxy.setWeather({ kind: "stall" });
+    proxy.setOutage(true);
+    proxy.setWeather({ kind: "fair" });
+    using during = await Caller.to(proxy);
+    assert.equal(await during.hear(), null);
+    proxy.setOutage(false);
+    using after = await Caller.to(proxy);
+    await after.say("a");
+    assert.equal(await after.hear(), "a");
+  }));
+
 Deno.test("what is sent into a stall arrives when it is over", () =>
   withEcho(async (proxy, received) => {
     using caller = await Caller.to(proxy);

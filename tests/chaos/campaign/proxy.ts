@@ -33,6 +33,7 @@ export class Proxy implements AsyncDisposable {
   readonly #options: ProxyOptions;
   readonly #pairs = new Set<Pair>();
   #weather: Weather = { kind: "fair" };
+  #isOut = false;
   #changed = Promise.withResolvers<void>();
 
   constructor(options: ProxyOptions) {
@@ -42,8 +43,9 @@ export class Proxy implements AsyncDisposable {
     void this.#accept();
   }
 
+  /** What it does now. */
   get weather(): Weather {
-    return this.#weather;
+    return this.#isOut ? { kind: "cut" } : this.#weather;
   }
 
   /** How many connections are open. */
@@ -53,10 +55,13 @@ export class Proxy implements AsyncDisposable {
 
   setWeather(weather: Weather): void {
     this.#weather = weather;
-    if (weather.kind === "cut") this.endConnections();
-    const changed = this.#changed;
-    this.#changed = Promise.withResolvers();
-    changed.resolve();
+    this.#change();
+  }
+
+  /** Cuts it whatever the weather is, which goes on behind: an outage of everybody's, not of this caller's alone. */
+  setOutage(isOut: boolean): void {
+    this.#isOut = isOut;
+    this.#change();
   }
 
   /** Ends every open connection; new ones go by the weather. */
@@ -71,10 +76,17 @@ export class Proxy implements AsyncDisposable {
     return Promise.resolve();
   }
 
+  #change(): void {
+    if (this.weather.kind === "cut") this.endConnections();
+    const changed = this.#changed;
+    this.#changed = Promise.withResolvers();
+    changed.resolve();
+  }
+
   async #accept(): Promise<void> {
     try {
       for await (const from of this.#listener) {
-        if (this.#weather.kind === "cut") close(from);
+        if (this.weather.kind === "cut") close(from);
         else void this.#connect(from);
       }
     } catch {
@@ -93,7 +105,7 @@ export class Proxy implements AsyncDisposable {
       return;
     }
     const pair: Pair = { ends: [from, to] };
-    if (this.#weather.kind === "cut") return end(pair);
+    if (this.weather.kind === "cut") return end(pair);
     this.#pairs.add(pair);
     from.setNoDelay(true);
     to.setNoDelay(true);
@@ -109,7 +121,7 @@ export class Proxy implements AsyncDisposable {
       for (let count = await from.read(buffer); count !== null; count = await from.read(buffer)) {
         let piece: Uint8Array = buffer.subarray(0, count);
         await this.#passable(pair, direction);
-        const weather = this.#weather;
+        const weather = this.weather;
         if (weather.kind === "slow") await sleep(weather.delayMs + (count / weather.bytesPerSecond) * 1000);
         const isGarbled = weather.kind === "garble" && this.#options.random() < weather.chance;
         if (isGarbled) piece = noise(count - 1, this.#options.random);
@@ -125,7 +137,7 @@ export class Proxy implements AsyncDisposable {
 
   /** Resolves when the weather lets this direction through; rejects when the connection has ended meanwhile. */
   async #passable(pair: Pair, direction: "up" | "down"): Promise<void> {
-    while (this.#weather.kind === "stall" || (this.#weather.kind === "half-open" && direction === "down")) {
+    while (this.weather.kind === "stall" || (this.weather.kind === "half-open" && direction === "down")) {
       await this.#changed.promise;
     }
     if (!this.#pairs.has(pair)) throw new Error("The connection has ended");
