@@ -11,7 +11,7 @@ const parent = join(import.meta.dirname!, "parent.ts");
 const obedient = `
 import { childSettings, serveForParent } from ${JSON.stringify(parent)};
 console.log("set " + JSON.stringify(childSettings()));
-console.log("env " + Object.keys(Deno.env.toObject()).filter((name) => /^(MUSTER|SUPABASE)_/.test(name)).join());
+console.log("env " + Object.keys(Deno.env.toObject()).filter((name) => /^(MUSTER|SUPABASE)_/.test(name)).sort().join());
 serveForParent({ port: Deno.pid, onSettings(settings) {
   if (settings.refused) throw new Error("not that");
   console.log("told " + JSON.stringify(settings));

@@ -42,7 +42,7 @@ begin
     select b.worker_id from muster.worker_heartbeats b
     join muster.worker_devices w on w.id = b.worker_id
     where b.deadline_at < expire_leases.at and w.status in ('offline', 'revoked')
-    for no key update of b skip locked
+    for no key update of w, b skip locked
   ) gone
   where h.worker_id = gone.worker_id;
 end
@@ -63,10 +63,12 @@ begin
   then
     update muster.worker_heartbeats h set deadline_at = excuse_silence.at + muster_private.timing('tick_late')
     from (
+      -- The worker's row as well: who holds that may go on to wait for the tenant lock, which the tick takes last.
       select b.worker_id from muster.worker_heartbeats b
-      where b.deadline_at < excuse_silence.at + muster_private.timing('tick_late')
+      join muster.worker_devices w on w.id = b.worker_id
+      where b.deadline_at < excuse_silence.at + muster_private.timing('tick_late') and w.status in ('online', 'draining')
       order by b.worker_id
-      for no key update skip locked
+      for no key update of w, b skip locked
     ) silent
     where h.worker_id = silent.worker_id;
   end if;

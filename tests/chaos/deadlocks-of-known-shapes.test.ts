@@ -108,3 +108,33 @@ Deno.test("a cancel that meets jobs changing hands does not deadlock with their 
   const outcomes = await Promise.allSettled([cancel.committed, one.committed, two.committed]);
   assert.deepEqual(outcomes.flatMap((outcome) => outcome.status === "rejected" ? [String(outcome.reason)] : []), []);
 });
+
+Deno.test("a tick that excuses silent workers does not deadlock with one of them that is going idle", async () => {
+  await using db = await TestDatabase.create();
+  await using connections = new Connections(db, 4);
+  const tenant = await createTenant(db);
+  await createWorker(db, tenant, { capabilities: ["pushed"], listening: true });
+  const goingIdle = await createWorker(db, tenant, { capabilities: ["late"] });
+  const beating = await createWorker(db, tenant, { capabilities: [] });
+  // Pushed and not taken up: the tick takes it back, and takes the tenant lock for that.
+  await submit(db, tenant, { requires: ["pushed"] });
+  // Within 10 s of the end of an idle worker's lease.
+  await db.advance(85, { asOutage: true });
+
+  const submission = await connections.transaction();
+  await submission.call(service, "submit_jobs", {
+    caller: tenant.caller,
+    jobs: [{ type: "test", requires: ["late"] }],
+  });
+  const completion = await startStep(
+    db,
+    connections,
+    (tx) => tx.call(goingIdle.actor, "complete_jobs", { results: [], want: 1 }),
+  );
+  const beat = await startStep(db, connections, (tx) => tx.call(beating.actor, "heartbeat", { running: [] }));
+  assert.deepEqual([completion.isDone(), beat.isDone()], [false, false]);
+  await submission.commit();
+  const outcomes = await Promise.allSettled([completion.committed, beat.committed]);
+  assert.deepEqual(outcomes.flatMap((outcome) => outcome.status === "rejected" ? [String(outcome.reason)] : []), []);
+  assert.deepEqual(await violations(db.sql), []);
+});
