@@ -12,7 +12,7 @@ import { LiveJobs, stuckAfterMs, untilQuiet } from "./live-jobs.ts";
 import { pauseUntil, unlessAborted } from "./pauses.ts";
 import type { Outcome } from "./report.ts";
 import { setUp } from "./scene.ts";
-import { planFaults, scheduleHash } from "./schedule.ts";
+import { briefBelowMinutes, planFaults, scheduleHash } from "./schedule.ts";
 import { possibleFaults } from "./stack-control.ts";
 import type { CampaignWorker } from "./workers.ts";
 
@@ -80,6 +80,8 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
 
   const field: Field = {
     ...{ stack, workers, apps, liar, signal },
+    // Longer than a wave of the load, unless time is short.
+    stateWithinMs: minutes < briefBelowMinutes ? 8_000 : 22_000,
     heldBy: async ({ workerId = null }) => {
       // While Postgres is down nobody can tell.
       const asked = looking<{ attempt: string }[]>`

@@ -26,14 +26,14 @@ export interface Field {
   readonly liar: LyingWorker;
   /** The attempts that the control plane counts as held by this worker, as `<job>/<attempt>`. */
   readonly heldBy: (worker: CampaignWorker) => Promise<readonly string[]>;
+  /** How long a fault waits for the state it is meant for. */
+  readonly stateWithinMs: number;
   /** Fires when what is still under way has to be undone. */
   readonly signal: AbortSignal;
 }
 
 /** How long a fault waits until a worker that was started a moment ago is at work, on a slow machine. */
 const onlineWithinMs = 60_000;
-/** How long a fault waits for the state it is meant for: longer than the load's waves. */
-const stateWithinMs = 22_000;
 /** A job that has run for so long goes on for a while: there is time to act before it ends. */
 const longMs = 120;
 
@@ -86,7 +86,7 @@ const weathers: Partial<Record<FaultKind, Weather>> = {
 async function strikeWorker(
   kind: FaultKind,
   worker: CampaignWorker,
-  { heldBy }: Field,
+  { heldBy, stateWithinMs }: Field,
   struck: () => void,
   lasts: () => Promise<void>,
 ): Promise<boolean> {

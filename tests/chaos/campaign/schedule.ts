@@ -81,7 +81,7 @@ export interface ScheduleOptions {
 }
 
 /** Faults take less time each when the run is shorter than this. */
-const briefBelowMinutes = 2;
+export const briefBelowMinutes = 2;
 
 /**
  * Everything that will go wrong, in order, made before anything starts: the same options give the same list. Three
