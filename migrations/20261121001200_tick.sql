@@ -53,29 +53,37 @@ comment on function muster_private.expire_leases(timestamptz) is
 -- A first late tick after ticks in time: the database itself was away, and so were all who could have beaten. They get
 -- time to come back, or a restart would cost every running job an attempt. Where pg_cron has stopped, every tick is late,
 -- and only the first excuses anybody.
-create function muster_private.excuse_silence(at timestamptz) returns void
+create function muster_private.excuse_silence(at timestamptz) returns uuid[]
 language plpgsql set search_path = ''
 as $$
+declare
+  v_tenant_ids uuid[];
 begin
   if exists (
     select from muster_private.scheduler_state s
     where not s.was_late and s.last_tick_at < excuse_silence.at - muster_private.timing('tick_late'))
   then
-    update muster.worker_heartbeats h set deadline_at = excuse_silence.at + muster_private.timing('tick_late')
-    from (
-      -- The worker's row as well: who holds that may go on to wait for the tenant lock, which the tick takes last.
-      select b.worker_id from muster.worker_heartbeats b
-      join muster.worker_devices w on w.id = b.worker_id
-      where b.deadline_at < excuse_silence.at + muster_private.timing('tick_late') and w.status in ('online', 'draining')
-      order by b.worker_id
-      for no key update of w, b skip locked
-    ) silent
-    where h.worker_id = silent.worker_id;
+    with excused as (
+      update muster.worker_heartbeats h set deadline_at = excuse_silence.at + muster_private.timing('tick_late')
+      from (
+        -- The worker's row as well: who holds that may go on to wait for the tenant lock, which the tick takes last.
+        select b.worker_id from muster.worker_heartbeats b
+        join muster.worker_devices w on w.id = b.worker_id
+        where b.deadline_at < excuse_silence.at + muster_private.timing('tick_late')
+          and w.status in ('online', 'draining')
+        order by b.worker_id
+        for no key update of w, b skip locked
+      ) silent
+      where h.worker_id = silent.worker_id
+      returning h.tenant_id
+    )
+    select array_agg(distinct e.tenant_id) into v_tenant_ids from excused e;
   end if;
+  return v_tenant_ids;
 end
 $$;
 comment on function muster_private.excuse_silence(timestamptz) is
-  'After an outage of the database: gives workers 10 s to be heard again before they count as lost';
+  'After an outage of the database: gives workers 10 s to be heard again before they count as lost; answers their tenants';
 
 create function muster_private.expire_attempts(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
@@ -233,12 +241,13 @@ begin
     return jsonb_build_object('ran', false);
   end if;
   v_now := muster_private.now();
-  perform muster_private.excuse_silence(v_now);
+  -- Pushes passed over the workers while they were locked for this: the tenants are looked at again below.
+  v_freed := muster_private.excuse_silence(v_now);
   select * into v_lost from muster_private.expire_leases(v_now);
   select * into v_overdue from muster_private.expire_attempts(v_now);
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);
-  v_freed := coalesce(v_overdue.tenant_ids, '{}');
+  v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids;
   v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids;
   for v_tenant in
     select b.tenant_id as id, array_agg(b.concurrency_key) as keys

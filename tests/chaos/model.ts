@@ -326,25 +326,26 @@ export class Model {
     const { now, jobs, workers } = this.state;
     const skipped = this.#overlap?.atStart ? this.#overlap : undefined;
     if (skipped?.tick) return { ran: false };
+    const isLocked = (index: number) =>
+      skipped !== undefined && (skipped.workers.has(index) || skipped.leases.has(index));
 
     // After ticks in time a late one excuses whoever was silent: the database itself may have been away.
     if (!this.state.wasLate && this.state.lastTick < now - tickLate) {
       for (const [index, worker] of workers.entries()) {
-        const isSilent = isOver(worker.leaseUntil, now + tickLate) && !skipped?.leases.has(index);
+        const isSilent = worker.status !== "offline" && isOver(worker.leaseUntil, now + tickLate) && !isLocked(index);
         if (isSilent) worker.leaseUntil = now + tickLate;
       }
     }
     const lost = [...workers.keys()].filter((index) => {
       const { status, leaseUntil } = workers[index]!;
-      return status !== "offline" && isOver(leaseUntil, now) && !skipped?.workers.has(index) &&
-        !skipped?.leases.has(index);
+      return status !== "offline" && isOver(leaseUntil, now) && !isLocked(index);
     });
     const orphaned = lost.flatMap((index) => this.#heldBy(index));
     for (const job of orphaned) this.#end(job, "lost", { error: "worker_lost" });
     this.#unblock(orphaned, skipped);
     for (const index of lost) this.#goOffline(workers[index]!);
     for (const [index, worker] of workers.entries()) {
-      const isGone = worker.status === "offline" && isOver(worker.leaseUntil, now) && !skipped?.leases.has(index);
+      const isGone = worker.status === "offline" && isOver(worker.leaseUntil, now) && !isLocked(index);
       if (isGone) worker.leaseUntil = null;
     }
 

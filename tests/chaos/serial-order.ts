@@ -127,8 +127,10 @@ function rowsOf(call: Call, old: State, state: State): Touched {
     return isSame && !beats ? [] : [index];
   });
   const holders = [...jobs, ...before].flatMap(({ worker }) => worker === null ? [] : [worker]);
+  const callers = "worker" in call ? [call.worker] : [];
   return {
-    workers: new Set([...workers, ...holders, ...("worker" in call && call.kind !== "events" ? [call.worker] : [])]),
+    // Events are stored under the locks of their jobs alone.
+    workers: new Set(call.kind === "events" ? [] : [...workers, ...holders, ...callers]),
     leases: new Set(leases),
     jobs: new Set(jobs.map(({ name }) => name)),
     lanes: new Set(jobs.filter(locksItsLane).flatMap(({ lane }): Lane[] => lane === null ? [] : [lane])),
