@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { clampText, measureJson } from "./json-value.ts";
+import { clampJsonText, clampText, measureJson } from "./json-value.ts";
 
 Deno.test("measureJson() counts bytes, not characters", () => {
   assert.deepEqual(measureJson({ a: "é" }), { bytes: 10 });
@@ -22,4 +22,16 @@ Deno.test("clampText() keeps whole characters within the bytes", () => {
   assert.equal(clampText("abc", 8), "abc");
   assert.equal(clampText("éééééé", 8), "éé…");
   assert.equal(clampText("a\u0000b\ud800", 100), "ab\uFFFD");
+});
+
+Deno.test("clampJsonText() keeps within the bytes what JSON writes longer than it is", () => {
+  for (
+    const text of ["\u0001".repeat(12_000), '"'.repeat(12_000), `${"a".repeat(6_000)}${"\n".repeat(6_000)}`, "é\t"]
+  ) {
+    const clamped = clampJsonText(text, 8_000);
+    const bytes = new TextEncoder().encode(JSON.stringify(clamped)).length;
+    assert.ok(bytes <= 8_000, `${bytes} bytes`);
+    assert.ok(clamped.length > 0 && text.startsWith(clamped.replace("…", "")));
+  }
+  assert.equal(clampJsonText("é\t", 100), "é\t");
 });

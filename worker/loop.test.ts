@@ -321,3 +321,16 @@ Deno.test("Loop tries once more after its end to deliver what waits", async () =
   assert.equal(loop.results.isEmpty, true);
   await end(running);
 });
+
+Deno.test("Loop drains for as long as an operator says so", async () => {
+  const { expect, start, end, loop } = createWorld(1);
+  const { running } = await start();
+  (await expect("claim")).resolve([]);
+  for (const commands of [["drain"], []]) {
+    loop.nudge("heartbeat");
+    (await expect("heartbeat")).resolve({ ...beat, commands });
+    await turn();
+    assert.equal(loop.draining, commands.length > 0);
+  }
+  await end(running);
+});

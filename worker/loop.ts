@@ -66,8 +66,9 @@ export class Loop {
     this.results = options.results;
   }
 
+  /** Whether it takes no new work: it is about to end, or an operator said so. */
   get draining(): boolean {
-    return this.#draining;
+    return this.#draining || this.#commands.includes("drain");
   }
 
   /** Introduces the worker and takes the first answer. Throws when that fails: nothing runs yet. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createTenant, createWorker, getJob, submit, succeeded } from "../support/actors.ts";
+import { Connections, overlap } from "../support/connections.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 import { violations } from "../support/invariants.ts";
 
@@ -106,4 +107,22 @@ Deno.test("a worker that did not take up a push stays deaf while it only repeats
   assert.equal(await isDeaf(db, worker.id), true, "it echoed nothing");
   await worker.heartbeat({ listening: true, wake_nonce });
   assert.equal(await isDeaf(db, worker.id), true, "the nonce was sent before the push it missed");
+});
+
+Deno.test("a job submitted while a tick excuses the idle workers is pushed to one of them all the same", async () => {
+  await using db = await TestDatabase.create();
+  await using connections = new Connections(db, 3);
+  const tenant = await createTenant(db);
+  const idle = await createWorker(db, tenant, { listening: true });
+  const beating = await createWorker(db, tenant, { capabilities: [] });
+  // Within 10 s of the end of an idle worker's lease, after an outage.
+  await db.advance(85, { asOutage: true });
+  const [, answer] = await overlap(
+    db,
+    connections,
+    (tx) => tx.call(beating.actor, "heartbeat", { running: [] }),
+    (tx) => tx.call(service, "submit_jobs", { caller: tenant.caller, jobs: [{ type: "test" }] }),
+  );
+  const job = await getJob(db, tenant, answer.jobs[0].job.id);
+  assert.deepEqual([job.status, job.worker_id], ["assigned", idle.id]);
 });
