@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { violations } from "../support/invariants.ts";
 import { anySequence, Clients, describe, type Step } from "./intents.ts";
-import type { Answer } from "./model.ts";
+import type { Answer } from "./vocabulary.ts";
 import { explain, NoOrderError } from "./serial-order.ts";
 import { Stage } from "./stage.ts";
 

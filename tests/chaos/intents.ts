@@ -1,6 +1,5 @@
 import fc from "fast-check";
-import type { Attempt, Call, JobSpec, Kind, Lane, State } from "./model.ts";
-import { ended, held } from "./model.ts";
+import { type Attempt, type Call, ended, held, type JobSpec, type Kind, type Lane, type State } from "./vocabulary.ts";
 
 /** What somebody sets out to do; it becomes a call of what the workers and apps know when its turn comes. */
 export type Intent =

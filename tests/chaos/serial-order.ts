@@ -1,15 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
+import { Model } from "./model.ts";
 import {
   type Answer,
   type Call,
   held,
   type Job,
   type Lane,
-  Model,
   type Overlap,
   type State,
   type Worker,
-} from "./model.ts";
+} from "./vocabulary.ts";
 
 export type Outcome = { readonly answers: readonly Answer[]; readonly state: State };
 

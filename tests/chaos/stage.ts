@@ -1,18 +1,8 @@
 import postgres from "postgres";
 import { createTenant, createWorker, type TestTenant, type TestWorker } from "../support/actors.ts";
 import { type Actor, type Answer as SqlAnswer, type Args, service, TestDatabase } from "../support/database.ts";
-import {
-  type Answer,
-  type Attempt,
-  type Call,
-  failureCode,
-  type Kind,
-  laneLimits,
-  retryBase,
-  sorted,
-  type State,
-  type Worker,
-} from "./model.ts";
+import { failureCode, retryBase, sorted } from "./model.ts";
+import { type Answer, type Attempt, type Call, type Kind, laneLimits, type State, type Worker } from "./vocabulary.ts";
 
 type Backend = { readonly sql: postgres.ReservedSql; readonly pid: number };
 

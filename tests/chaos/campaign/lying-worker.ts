@@ -38,6 +38,9 @@ interface Answer {
   readonly body: any;
 }
 
+/** A refused join is answered after 5 s. */
+const joinAnsweredWithinMs = 10_000;
+
 /**
  * A worker with a token of its own that lies: written against the documented calls, it sends what the SDK never would.
  * Everything it is answered goes into its journal, for the auditor to find what it should not have seen or been granted.
@@ -208,24 +211,29 @@ export class LyingWorker implements Disposable {
     if (jobs.length > 0) await this.#listenTo(`job:${random.pick(jobs)}`);
   }
 
-  /** Tries to join a private channel, and writes down all that it hears for a moment. */
+  /** Tries to join a private channel, and writes down all that it hears until it is answered. */
   async #listenTo(topic: string): Promise<void> {
     const { url, publishableKey } = this.#options;
     const address = `${url.replace(/^http/, "ws")}/realtime/v1/websocket?apikey=${publishableKey}&vsn=1.0.0`;
     const socket = new WebSocket(address);
     const heard: unknown[] = [];
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 2_000);
+      const giveUp = setTimeout(resolve, joinAnsweredWithinMs);
       socket.onopen = () =>
         socket.send(JSON.stringify({
           ...{ topic: `realtime:${topic}`, event: "phx_join", ref: "1", join_ref: "1" },
           payload: { config: { private: true }, access_token: this.#token?.value },
         }));
-      socket.onmessage = ({ data }) => heard.push(JSON.parse(String(data)));
-      socket.onclose = socket.onerror = () => {
-        clearTimeout(timer);
+      const end = () => {
+        clearTimeout(giveUp);
         resolve();
       };
+      socket.onmessage = ({ data }) => {
+        const message = JSON.parse(String(data));
+        heard.push(message);
+        if (message.event === "phx_reply" && message.ref === "1") end();
+      };
+      socket.onclose = socket.onerror = end;
     });
     socket.close();
     this.#say({ did: "listen", topic, heard });

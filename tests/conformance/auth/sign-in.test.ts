@@ -76,7 +76,7 @@ Deno.test("a refresh token gives a new token of the same session, and only one t
   });
 });
 
-Deno.test("signing out ends this session and leaves the user's others", async () => {
+Deno.test("signing out ends this sign-in and leaves the user's others", async () => {
   await using user = await createUser();
   const [here, elsewhere] = [await signIn(user.email), await signIn(user.email)];
   const { data: { session } } = await here.client.auth.getSession();
