@@ -129,6 +129,34 @@ export const errorList = {
     title: "The device's clock is off",
     advice: "Set the machine's clock, for example by NTP, and try again",
   },
+  rate_limited: {
+    sqlState: "MU018",
+    status: 429,
+    retryable: true,
+    title: "Too many requests",
+    advice: "Wait as many seconds as Retry-After says, then send the same request again",
+  },
+  quota_exceeded: {
+    sqlState: "MU019",
+    status: 429,
+    retryable: true,
+    title: "The tenant's quota is used up",
+    advice: "Wait until something has been freed, or ask an admin for a larger quota",
+  },
+  address_not_allowed: {
+    sqlState: "MU020",
+    status: 403,
+    retryable: false,
+    title: "The address is not one the enrollment token allows",
+    advice: "Enroll from an address within the token's ranges, or ask for a token that allows this one",
+  },
+  secret_not_allowed: {
+    sqlState: "MU021",
+    status: 422,
+    retryable: false,
+    title: "The job may not use this secret",
+    advice: "Check the secret's name, and that an admin allowed it for this type of job",
+  },
   method_not_allowed: {
     sqlState: null,
     status: 405,
@@ -235,6 +263,10 @@ export class WorkerRevokedError extends errorOf("worker_revoked") {}
 export class TooManyError extends errorOf("too_many") {}
 export class ArtifactMismatchError extends errorOf("artifact_mismatch") {}
 export class ClockSkewedError extends errorOf("clock_skewed") {}
+export class RateLimitedError extends errorOf("rate_limited") {}
+export class QuotaExceededError extends errorOf("quota_exceeded") {}
+export class AddressNotAllowedError extends errorOf("address_not_allowed") {}
+export class SecretNotAllowedError extends errorOf("secret_not_allowed") {}
 export class MethodNotAllowedError extends errorOf("method_not_allowed") {}
 export class RouteNotFoundError extends errorOf("route_not_found") {}
 export class UnsupportedMediaTypeError extends errorOf("unsupported_media_type") {}
@@ -260,6 +292,10 @@ export const errorClasses: Readonly<Record<ErrorCode, MusterErrorClass>> = {
   too_many: TooManyError,
   artifact_mismatch: ArtifactMismatchError,
   clock_skewed: ClockSkewedError,
+  rate_limited: RateLimitedError,
+  quota_exceeded: QuotaExceededError,
+  address_not_allowed: AddressNotAllowedError,
+  secret_not_allowed: SecretNotAllowedError,
   method_not_allowed: MethodNotAllowedError,
   route_not_found: RouteNotFoundError,
   unsupported_media_type: UnsupportedMediaTypeError,
