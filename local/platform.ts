@@ -27,6 +27,7 @@ export async function applyPlatform(database: string | postgres.Sql): Promise<vo
     await Deno.readTextFile(`${here}/sql/3-owners.sql`),
     await Deno.readTextFile(`${here}/sql/4-reload.sql`),
     await Deno.readTextFile(`${here}/sql/5-auth.sql`),
+    await Deno.readTextFile(`${here}/sql/6-policies.sql`),
     await Deno.readTextFile(`${here}/realtime/sql/realtime.sql`),
   ];
   // One transaction: two starters of the same cluster must not see each other's half. The lock serialises them.

@@ -131,8 +131,20 @@ begin
 end
 $$;
 
+-- Who may not hand these rights on is only warned by Postgres. Everything works without them, but nobody hears a message.
 grant usage on schema realtime to muster_worker, muster_client;
 grant select, insert on realtime.messages to muster_worker, muster_client;
+do $$
+begin
+  if not has_schema_privilege('muster_worker', 'realtime', 'usage')
+    or not has_table_privilege('muster_worker', 'realtime.messages', 'select')
+    or not has_table_privilege('muster_worker', 'realtime.messages', 'insert')
+  then
+    raise warning 'Realtime stays closed to workers and apps: role % may not grant rights to realtime.messages', current_user
+      using hint = 'Restart the project, which brings its Realtime up to date, then run the grants at the end of this migration again';
+  end if;
+end
+$$;
 create policy muster_channels_read on realtime.messages for select to authenticated, muster_worker, muster_client
   using ((select muster_private.may_use_topic((select realtime.topic()), extension, false)));
 create policy muster_channels_write on realtime.messages for insert to muster_worker

@@ -61,9 +61,29 @@ alter role authenticator set statement_timeout = '8s';
 alter role authenticator set lock_timeout = '8s';
 
 grant anon, authenticated, service_role to authenticator;
-grant anon, authenticated, service_role, authenticator to postgres with admin option;
 grant authenticator to supabase_storage_admin;
-grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
+grant anon, authenticated, service_role, pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
+-- Until Postgres 16 whoever may make roles may grant any; since then it takes the admin option.
+do $$
+begin
+  if current_setting('server_version_num')::integer >= 160000 then
+    grant anon, authenticated, service_role, authenticator, pg_monitor, pg_read_all_data, pg_signal_backend
+      to postgres with admin option;
+    grant pg_create_subscription to postgres;
+  end if;
+end
+$$;
 
--- The platform lets `postgres` write policies on the tables of these services. Being a member does the same here.
-grant supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin to postgres;
+-- What belongs to the services is theirs: `postgres` is a member of none of them. What it may do there all the same is in
+-- 6-policies.sql.
+do $$
+declare
+  v_owner text;
+begin
+  foreach v_owner in array array['supabase_auth_admin', 'supabase_storage_admin', 'supabase_realtime_admin'] loop
+    if pg_has_role('postgres', v_owner, 'member') then
+      execute format('revoke %I from postgres', v_owner);
+    end if;
+  end loop;
+end
+$$;

@@ -30,6 +30,7 @@ alter default privileges for role supabase_admin in schema public
 alter default privileges for role supabase_admin in schema public
   grant all on sequences to postgres, anon, authenticated, service_role;
 
+-- Owned by the superuser, as all that follows in them is by the roles of the services.
 create schema if not exists auth;
 create schema if not exists storage;
 

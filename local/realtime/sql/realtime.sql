@@ -6,14 +6,10 @@ create schema if not exists realtime;
 
 grant usage on schema realtime to postgres with grant option;
 grant usage on schema realtime to anon, authenticated, service_role;
-grant all on schema realtime to supabase_realtime_admin;
+grant all on schema realtime to supabase_realtime_admin with grant option;
 
 -- Realtime's own role may become any of the API roles.
 grant anon, authenticated, service_role to supabase_realtime_admin;
-
--- Applications write policies on realtime.messages and grant it to their own roles as `postgres`, which is no
--- superuser: on hosted projects an extension lets it, here membership in the owner does.
-grant supabase_realtime_admin to postgres;
 
 create table if not exists realtime.messages (
   topic text not null,
@@ -43,7 +39,9 @@ create index if not exists messages_inserted_at_topic_index on realtime.messages
 alter table realtime.messages owner to supabase_realtime_admin;
 alter table realtime.messages enable row level security;
 
+-- Applications grant it to roles of their own, and write policies on it, as `postgres`, which owns nothing here.
 grant all on realtime.messages to postgres, dashboard_user;
+grant select, insert on realtime.messages to postgres with grant option;
 grant select, insert, update on realtime.messages to anon, authenticated, service_role;
 
 -- The topic that the running check or send is about, for use in policies.
