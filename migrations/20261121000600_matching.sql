@@ -253,7 +253,7 @@ begin
     where w.tenant_id = assignable_classes.tenant_id
       and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
   ) then
-    return '{}';
+    return array[]::bigint[];
   end if;
   return array(
     select c.class_id from muster_private.queued_classes(assignable_classes.tenant_id) c

@@ -146,8 +146,8 @@ as $$
 declare
   v_now constant timestamptz := muster_private.now();
   v_most constant integer := 10000;
-  v_first uuid := '00000000-0000-0000-0000-000000000000';
-  v_last uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  v_first uuid := uuid '00000000-0000-0000-0000-000000000000';
+  v_last uuid := uuid 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 begin
   if get_load.caller ->> 'kind' is distinct from 'service' or get_load.caller ->> 'tenant_id' is not null then
     v_first := (muster_private.resolve_caller(get_load.caller, 'operate')).tenant_id;
