@@ -269,7 +269,9 @@ begin
   from (
     select count(*) as beating, count(*) filter (where w.held_count > 0) as busy from muster.worker_devices w
     where w.status in ('online', 'draining')
-  ) c;
+  ) c
+  -- The only row; the Data API refuses an update that names none.
+  where s.id;
 
   -- Where this tick freed slots it takes the tenant lock alone; where it queued jobs assign_jobs() takes it shared, which
   -- keeps no submission waiting; elsewhere it only catches up.
@@ -294,31 +296,51 @@ revoke execute on function muster.tick() from public;
 grant execute on function muster.tick() to service_role;
 
 -- Where pg_cron knows seconds it ticks by itself; an older one starts each minute a loop that ticks for that minute.
-do $$
+-- Run it again after pg_cron was enabled or updated later: a name is scheduled once.
+create function muster_private.schedule_tick() returns text
+language plpgsql set search_path = ''
+as $$
 declare
   v_version text;
+  v_schedule text := '3 seconds';
+  v_command text := 'select muster.tick()';
+  -- Where there is no pg_cron a statement that names it would be a fault of this function.
+  v_make constant text := format('select %I.schedule($1, $2, $3)', 'cron');
+begin
+  if to_regnamespace('cron') is null then
+    raise warning 'There is no pg_cron: the tick is left to workers that find it late';
+    return null;
+  end if;
+  select e.extversion into v_version from pg_catalog.pg_extension e where e.extname = 'pg_cron';
+  if regexp_match(v_version, '^(\d+)\.(\d+)')::integer[] < array[1, 5] then
+    v_schedule := '* * * * *';
+    v_command :=
+      'do $tick$ begin for i in 1..19 loop perform muster.tick(); commit; perform pg_catalog.pg_sleep(3); end loop; end $tick$';
+  end if;
+  execute v_make using 'muster-tick', v_schedule, v_command;
+  execute v_make using 'muster-cron-history', '17 * * * *',
+    $history$delete from cron.job_run_details d using cron.job j
+      where j.jobid = d.jobid and j.jobname like 'muster-%' and d.end_time < now() - interval '1 day'$history$;
+  return v_schedule;
+end
+$$;
+comment on function muster_private.schedule_tick() is
+  'Makes the jobs of pg_cron, as its version can carry them out; answers the schedule of the tick, or null without pg_cron';
+
+do $$
 begin
   if to_regnamespace('cron') is null and exists (select from pg_available_extensions e where e.name = 'pg_cron') then
     begin
-      create extension pg_cron;
+      create extension pg_cron with schema pg_catalog;
     exception when others then
       raise warning 'pg_cron cannot be created: %', sqlerrm;
     end;
   end if;
-  if to_regnamespace('cron') is null then
-    raise warning 'There is no pg_cron: the tick is left to workers that find it late';
-    return;
-  end if;
-  select e.extversion into v_version from pg_extension e where e.extname = 'pg_cron';
-  if v_version is null or regexp_match(v_version, '^(\d+)\.(\d+)')::integer[] >= array[1, 5] then
-    perform cron.schedule('muster-tick', '3 seconds', 'select muster.tick()');
-  else
-    perform cron.schedule('muster-tick', '* * * * *',
-      'do $tick$ begin for i in 1..19 loop perform muster.tick(); commit; perform pg_catalog.pg_sleep(3); end loop; end $tick$');
-  end if;
-  perform cron.schedule('muster-cron-history', '17 * * * *',
-    $history$delete from cron.job_run_details d using cron.job j
-      where j.jobid = d.jobid and j.jobname like 'muster-%' and d.end_time < now() - interval '1 day'$history$);
+  begin
+    perform muster_private.schedule_tick();
+  exception when insufficient_privilege then
+    raise warning 'pg_cron may not be used by role %, so the tick is left to workers that find it late: %', current_user, sqlerrm;
+  end;
 end
 $$;
 revoke execute on all functions in schema muster_private from public;

@@ -128,6 +128,11 @@ begin
     end loop;
     revoke usage on schema public from public;
   end if;
+  -- Who does not own the schema is only warned by Postgres, in words that say nothing of workers.
+  if has_schema_privilege('muster_worker', 'public', 'usage') then
+    raise warning 'Schema public stays open to the tokens of workers and apps: role % may not close it', current_user
+      using hint = 'As its owner: revoke usage on schema public from public, and grant it to the roles that need it';
+  end if;
 end
 $$;
 
