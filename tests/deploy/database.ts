@@ -19,3 +19,10 @@ export function remoteFlag(url: string = databaseUrl ?? ""): string {
   if (local && !target.searchParams.has("sslmode")) target.searchParams.set("sslmode", "disable");
   return `--remote=${target.href}`;
 }
+
+/** The same database as the role that owns it and that migrations run as, who has the superuser's password. */
+export function asPostgres(url: string): string {
+  const target = new URL(url);
+  target.username = "postgres";
+  return target.href;
+}
