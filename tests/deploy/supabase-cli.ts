@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const shim = fileURLToPath(import.meta.resolve("../../node_modules/supabase/dist/supabase.js"));
@@ -19,6 +21,41 @@ export async function supabase(
   { accessToken }: { accessToken?: string } = {},
 ): Promise<CliResult> {
   const home = await Deno.makeTempDir({ prefix: "muster-cli-home-" });
+  try {
+    const command = new Deno.Command("node", {
+      args: [shim, ...args, "--workdir", project],
+      cwd: project,
+      clearEnv: true,
+      env: environment(home, accessToken),
+      stdin: "null",
+    });
+    const { code, stdout, stderr } = await command.output();
+    return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+  } finally {
+    await Deno.remove(home, { recursive: true });
+  }
+}
+
+/** The CLI at work, for tests that cut it off: killed with all that it started, as by a power failure. */
+export async function startSupabase(project: string, args: string[]): Promise<{ kill(): Promise<void> }> {
+  const home = await Deno.makeTempDir({ prefix: "muster-cli-home-" });
+  const child = spawn("node", [shim, ...args, "--workdir", project], {
+    cwd: project,
+    env: environment(home),
+    stdio: "ignore",
+    detached: true,
+  });
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  return {
+    async kill() {
+      process.kill(-child.pid!, "SIGKILL");
+      await exited;
+      await Deno.remove(home, { recursive: true });
+    },
+  };
+}
+
+function environment(home: string, accessToken?: string): Record<string, string> {
   const env: Record<string, string> = {
     HOME: home,
     USERPROFILE: home,
@@ -34,19 +71,7 @@ export async function supabase(
     const value = Deno.env.get(name);
     if (value !== undefined) env[name] = value;
   }
-  try {
-    const command = new Deno.Command("node", {
-      args: [shim, ...args, "--workdir", project],
-      cwd: project,
-      clearEnv: true,
-      env,
-      stdin: "null",
-    });
-    const { code, stdout, stderr } = await command.output();
-    return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
-  } finally {
-    await Deno.remove(home, { recursive: true });
-  }
+  return env;
 }
 
 /** The same, for calls that must succeed: anything but exit code 0 throws what the CLI had to say. */
