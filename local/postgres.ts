@@ -30,7 +30,16 @@ export type PostgresOptions = {
   port: number;
   /** For data that is deleted at the end: survives a kill of Postgres, but not of the machine. */
   ephemeral?: boolean;
+  /** For tests: another Postgres than the embedded one. */
+  server?: PostgresServer;
   log: Log;
+};
+
+export type PostgresServer = {
+  /** The folder with bin, lib and, where that one looks for it, share; whoever runs Postgres can read it. */
+  native: string;
+  /** Beside those that the stack sets. */
+  settings: Record<string, string>;
 };
 
 const superuser = "supabase_admin";
@@ -70,16 +79,17 @@ const settings = {
  * Takes the port or one after it.
  */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
-  const { dataDir, port: preferred, ephemeral = false, log } = options;
+  const { dataDir, port: preferred, ephemeral = false, server, log } = options;
   const { databasePassword: password } = await localKeys(dataDir);
-  const home = await findPostgresHome(dataDir);
+  const home = { ...await findPostgresHome(dataDir), ...(server && { native: server.native }) };
   if (!await exists(join(home.data, "PG_VERSION"))) await createCluster(home, password);
   await stopLeftover(home, log);
   // One start's log is kept, so that it does not grow for ever.
   await Deno.writeTextFile(join(dataDir, "postgres.log"), "");
 
   for (let port = freePort(preferred);; port = freePort(port + 1)) {
-    const start = () => launch(home, dataDir, port, ephemeral ? { ...settings, fsync: "off" } : settings);
+    const start = () =>
+      launch(home, dataDir, port, { ...settings, ...(ephemeral && { fsync: "off" }), ...server?.settings });
     const running = start();
     if (await isReady(home, running)) return attach(home, running, start, { port, password, log });
     // Somebody took the port between the look and the start.

@@ -1,13 +1,15 @@
 import { parseArgs } from "node:util";
 import { resolve } from "node:path";
 import process from "node:process";
+import { silent } from "../local/log.ts";
 import { startLocalStack } from "../local/stack.ts";
+import { missingForDebianPostgres, startDebianPostgres } from "./support/debian-postgres.ts";
 
 const help = `Runs the tests.
 
   npm test                          all of them, on a local stack of their own
   npm test -- sql chaos             only these groups: unit, sql, chaos, contract, conformance, e2e, local, deploy,
-                                    campaign
+                                    debian, sql-15, campaign
   npm test -- --filter "stale"      only tests whose name holds the text
 
 With SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, SUPABASE_JWT_SECRET and SUPABASE_DB_URL set, the groups
@@ -37,6 +39,9 @@ const groups = [
   { name: "e2e", paths: ["tests/e2e"], needs: "project", parallel: false },
   { name: "deploy", paths: ["tests/deploy"], needs: "stack", parallel: false },
   { name: "local", paths: ["tests/local"], needs: "nothing", parallel: false },
+  // On Debian's Postgres 15, where there is one: what needs its real extensions, and the SQL tests again.
+  { name: "debian", paths: ["tests/debian"], needs: "debian", parallel: false },
+  { name: "sql-15", paths: ["tests/sql"], needs: "debian", parallel: true },
   // It breaks its whole stack, so it has one of its own.
   { name: "campaign", paths: ["tests/chaos/campaign/campaign.test.ts"], needs: "nothing", parallel: false },
 ] as const;
@@ -64,7 +69,7 @@ const chosen = groups.filter((group) =>
   (positionals.length === 0 || positionals.includes(group.name)) &&
   (!isRemote || group.needs === "project" || group.name === "unit")
 );
-const stack = !isRemote && chosen.some((group) => group.needs !== "nothing")
+const stack = !isRemote && chosen.some((group) => group.needs !== "nothing" && group.needs !== "debian")
   ? await startLocalStack({ ephemeral: true, log: () => {} })
   : undefined;
 const environment: Record<string, string> = stack
@@ -81,18 +86,33 @@ const environment: Record<string, string> = stack
 const total: Counts = { passed: 0, failed: 0, ignored: 0 };
 try {
   for (const group of chosen) {
-    const counts = await run(group);
-    total.passed += counts.passed;
-    total.failed += counts.failed;
-    total.ignored += counts.ignored;
+    if (group.needs === "debian") continue;
+    await run(group, environment);
   }
 } finally {
   await stack?.stop();
 }
+await runOnDebian();
 console.log(`\n${total.passed} passed, ${total.failed} failed${total.ignored > 0 ? `, ${total.ignored} skipped` : ""}`);
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
 
-async function run(group: Group): Promise<Counts> {
+/** The groups for Debian's Postgres, on one cluster. A machine without it skips them, unless the environment forbids. */
+async function runOnDebian(): Promise<void> {
+  const groups = chosen.filter((group) => group.needs === "debian");
+  if (groups.length === 0) return;
+  const missing = await missingForDebianPostgres();
+  if (missing !== undefined) {
+    console.log(`\n== ${groups.map(({ name }) => name).join(", ")}: skipped, they need ${missing}`);
+    if (Deno.env.get("MUSTER_TEST_DEBIAN") === "required") total.failed += 1;
+    else total.ignored += groups.length;
+    return;
+  }
+  await using database = await startDebianPostgres(silent);
+  const environment = { SUPABASE_DB_URL: database.dbUrl, MUSTER_TEST_ADMIN_DB_URL: database.adminDbUrl };
+  for (const group of groups) await run(group, environment);
+}
+
+async function run(group: Group, environment: Record<string, string>): Promise<void> {
   console.log(`\n== ${group.name}`);
   const started = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
@@ -122,6 +142,8 @@ async function run(group: Group): Promise<Counts> {
   };
   // A file that does not even load fails without a count.
   if (!success && counts.failed === 0) counts.failed = 1;
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+  total.ignored += counts.ignored;
   console.log(`== ${group.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
-  return counts;
 }

@@ -26,13 +26,11 @@ export class TestDatabase implements AsyncDisposable {
   /** As the superuser: for looking and for arranging, never for the call under test. */
   readonly sql: postgres.Sql;
   readonly url: string;
-  readonly #name: string;
-  readonly #cluster: postgres.Sql;
+  readonly #drop: () => Promise<void>;
   readonly #signatures = new Map<string, string>();
 
-  private constructor(cluster: postgres.Sql, name: string, url: string) {
-    this.#cluster = cluster;
-    this.#name = name;
+  private constructor(url: string, drop: () => Promise<void>) {
+    this.#drop = drop;
     this.url = url;
     this.sql = connect(url, 4);
   }
@@ -44,9 +42,17 @@ export class TestDatabase implements AsyncDisposable {
     const template = await ensureTemplate(cluster, adminUrl);
     const name = `test_${crypto.randomUUID().replaceAll("-", "")}`;
     await cluster.unsafe(`create database ${name} template ${template} owner postgres`);
-    const database = new TestDatabase(cluster, name, urlOf(adminUrl, name));
+    const database = new TestDatabase(urlOf(adminUrl, name), async () => {
+      await cluster.unsafe(`drop database ${name} with (force)`);
+      await cluster.end();
+    });
     await database.#installClock();
     return database;
+  }
+
+  /** A migrated database that is there already, and stays, with cron and a clock that goes; as its superuser. */
+  static existing(url: string): TestDatabase {
+    return new TestDatabase(url, () => Promise.resolve());
   }
 
   /** Calls a function of schema muster in a transaction of its own. */
@@ -97,8 +103,7 @@ export class TestDatabase implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.sql.end({ timeout: 1 });
-    await this.#cluster.unsafe(`drop database ${this.#name} with (force)`);
-    await this.#cluster.end();
+    await this.#drop();
   }
 
   async #installClock(): Promise<void> {
