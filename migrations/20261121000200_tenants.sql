@@ -12,7 +12,7 @@ comment on table muster.tenants is 'The isolation boundary: every row that matte
 
 create table muster.members (
   tenant_id uuid not null references muster.tenants on delete cascade,
-  user_id uuid not null,
+  user_id uuid not null references auth.users on delete cascade,
   role muster.member_role not null,
   created_at timestamptz not null default muster_private.now(),
   primary key (tenant_id, user_id)
@@ -45,18 +45,11 @@ comment on function muster_private.check_tenant(uuid) is 'Refuses a tenant that 
 create function muster.create_tenant(name text) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_tenant muster.tenants;
 begin
-  if coalesce(length(create_tenant.name), 0) not between 1 and 100 then
-    perform muster_private.fail('MU004', 'Cannot create a tenant: its name must have 1 to 100 characters');
-  end if;
-  insert into muster.tenants (name) values (create_tenant.name) on conflict do nothing;
-  select * into v_tenant from muster.tenants t where t.name = create_tenant.name;
-  return jsonb_build_object('id', v_tenant.id, 'name', v_tenant.name, 'created_at', muster_private.iso(v_tenant.created_at));
+  return muster.bootstrap_tenant('{"kind": "service"}', create_tenant.name) - '{created,admin_user_id}'::text[];
 end
 $$;
-comment on function muster.create_tenant(text) is 'Makes a tenant, or answers the one that has the name already';
+comment on function muster.create_tenant(text) is 'Makes a tenant without a member, or answers the one that has the name already';
 revoke execute on function muster.create_tenant(text) from public;
 grant execute on function muster.create_tenant(text) to service_role;
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   type Assignment,
+  createMember,
   createTenant,
   createWorker,
   submit,
@@ -49,9 +50,7 @@ async function createEstate(db: TestDatabase): Promise<Estate> {
 async function createStranger(db: TestDatabase): Promise<Stranger> {
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant);
-  const userId = crypto.randomUUID();
-  await db.sql`insert into muster.members (tenant_id, user_id, role) values (${tenant.id}, ${userId}, 'admin')`;
-  const member = { kind: "member", user_id: userId, tenant_id: tenant.id };
+  const { caller: member } = await createMember(db, tenant, "admin");
   return { tenant, worker, member, caller: [tenant.caller, member, { kind: "service", tenant_id: tenant.id }] };
 }
 

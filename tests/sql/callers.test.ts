@@ -3,15 +3,29 @@ import {
   createInput,
   createMember,
   createTenant,
+  createUser,
   createWorker,
   refused,
+  sha256,
   submit,
   type TestTenant,
 } from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
-type Need = "read" | "submit" | "operate" | "administer";
-type World = { tenant: TestTenant; job: Answer; ended: Answer; worker: Answer; artifact: Answer; pending: Answer };
+const needs = ["read", "submit", "operate", "publish", "administer"] as const;
+type Need = typeof needs[number];
+type World = {
+  tenant: TestTenant;
+  job: Answer;
+  ended: Answer;
+  worker: Answer;
+  artifact: Answer;
+  pending: Answer;
+  key: Answer;
+  token: Answer;
+  memberId: string;
+  outsiderId: string;
+};
 
 /** What a caller must be allowed for each function, and arguments with which an allowed one succeeds. */
 const functions: Record<string, { needs: Need; args: (world: World) => Args }> = {
@@ -34,14 +48,37 @@ const functions: Record<string, { needs: Need; args: (world: World) => Args }> =
   drain_worker: { needs: "operate", args: ({ worker }) => ({ worker_id: worker.id }) },
   resume_worker: { needs: "operate", args: ({ worker }) => ({ worker_id: worker.id }) },
   revoke_worker: { needs: "administer", args: ({ worker }) => ({ worker_id: worker.id }) },
+  issue_api_key: {
+    needs: "administer",
+    args: () => ({ executor_name: "app", key_prefix: "msk_test", key_hash: sha256(crypto.randomUUID()) }),
+  },
+  list_api_keys: { needs: "read", args: () => ({}) },
+  rotate_api_key: {
+    needs: "administer",
+    args: ({ key }) => ({ key_id: key.id, key_prefix: "msk_test", key_hash: sha256(crypto.randomUUID()) }),
+  },
+  revoke_api_key: { needs: "administer", args: ({ key }) => ({ key_id: key.id }) },
+  issue_enrollment_token: {
+    needs: "operate",
+    args: () => ({ name: "lab", token_hash: sha256(crypto.randomUUID()) }),
+  },
+  list_enrollment_tokens: { needs: "operate", args: () => ({}) },
+  revoke_enrollment_token: { needs: "operate", args: ({ token }) => ({ token_id: token.id }) },
+  list_members: { needs: "read", args: () => ({}) },
+  add_member: { needs: "administer", args: ({ outsiderId }) => ({ role: "viewer", user_id: outsiderId }) },
+  change_member_role: { needs: "administer", args: ({ memberId }) => ({ user_id: memberId, role: "editor" }) },
+  remove_member: { needs: "administer", args: ({ memberId }) => ({ user_id: memberId }) },
 };
+
+/** Functions that say for themselves who may call them; each has a test file of its own. */
+const ownRules = ["authorize_client", "bootstrap_tenant", "list_tenants"];
 
 const powers: Record<string, Need[]> = {
   api_key: ["read", "submit", "operate"],
-  service: ["read", "submit", "operate", "administer"],
-  admin: ["read", "submit", "operate", "administer"],
+  service: [...needs],
+  admin: [...needs],
   editor: ["read", "submit", "operate"],
-  publisher: ["read"],
+  publisher: ["read", "publish"],
   viewer: ["read"],
 };
 
@@ -50,11 +87,11 @@ Deno.test("every function that takes a caller is in the table of what it needs",
   const rows = await db.sql`
     select p.proname as name from pg_proc p
     where p.pronamespace = 'muster'::regnamespace and p.proargnames[1] = 'caller' order by 1`;
-  assert.deepEqual(rows.map((row) => row.name), [...Object.keys(functions), "authorize_client"].sort());
+  assert.deepEqual(rows.map((row) => row.name), [...Object.keys(functions), ...ownRules].sort());
 });
 
 for (const [kind, allowed] of Object.entries(powers)) {
-  const refusedNeeds = (["read", "submit", "operate", "administer"] as const).filter((need) => !allowed.includes(need));
+  const refusedNeeds = needs.filter((need) => !allowed.includes(need));
   Deno.test(`${kind} as a caller may ${allowed.join(", ")}${refusedNeeds.length ? ` and not ${refusedNeeds.join(", ")}` : ""}`, async () => {
     await using db = await TestDatabase.create();
     const world = await createWorld(db);
@@ -136,7 +173,7 @@ Deno.test("every function that names a thing says not_found for another tenant's
   for (const [name, { args }] of Object.entries(functions)) {
     const [key, value] = Object.entries(args(foreign))[0] ?? [];
     if (key === undefined || !/_ids?$/.test(key)) continue;
-    const wrap = (id: string | null) => ({ [key]: Array.isArray(value) ? [id] : id });
+    const wrap = (id: string | null) => ({ ...args(world), [key]: Array.isArray(value) ? [id] : id });
     const messages: string[] = [];
     for (const id of [[value].flat()[0] as string, crypto.randomUUID(), null]) {
       const before = await snapshot(db);
@@ -195,7 +232,20 @@ async function createWorld(db: TestDatabase): Promise<World> {
     caller: tenant.caller,
     artifact: { name: "b", size_bytes: 1, sha256: "0".repeat(64) },
   });
-  return { tenant, job, ended, artifact, pending, worker: await createWorker(db, tenant) };
+  const key = await db.call(service, "create_api_key", {
+    tenant_id: tenant.id,
+    executor_name: "other app",
+    key_prefix: "msk_test",
+    key_hash: sha256(crypto.randomUUID()),
+  });
+  const token = await db.call(service, "create_enrollment_token", {
+    tenant_id: tenant.id,
+    name: "lab",
+    token_hash: sha256(crypto.randomUUID()),
+  });
+  const [{ userId: memberId }, outsiderId] = [await createMember(db, tenant, "viewer"), await createUser(db)];
+  const worker = await createWorker(db, tenant);
+  return { tenant, job, ended, artifact, pending, worker, key, token, memberId, outsiderId };
 }
 
 async function callerOf(db: TestDatabase, tenant: TestTenant, kind: string): Promise<Args> {
@@ -218,7 +268,7 @@ async function createKey(db: TestDatabase, tenant: TestTenant, options: Args = {
 
 /** Everything that a refused call must leave as it was. */
 function snapshot(db: TestDatabase): Promise<unknown> {
-  const tables = ["jobs", "job_events", "artifacts", "worker_devices", "audit_log"];
+  const tables = ["jobs", "job_events", "artifacts", "worker_devices", "audit_log", "members", "enrollment_tokens"];
   return Promise.all(
     tables.map(async (table) => [...await db.sql.unsafe(`select t::text from muster.${table} t order by 1`)]),
   );

@@ -26,6 +26,7 @@ export async function createTenant(db: TestDatabase): Promise<TestTenant> {
     executor_name: "app",
     key_prefix: "msk_test",
     key_hash: hash,
+    scopes: ["read", "submit", "operate"],
   });
   return { id: tenant.id, executorId: key.executor_id, caller: { kind: "api_key", hash } };
 }
@@ -112,9 +113,18 @@ export async function createMember(
   tenant: TestTenant,
   role: "admin" | "editor" | "publisher" | "viewer",
 ): Promise<{ userId: string; caller: Args; actor: Actor }> {
-  const userId = crypto.randomUUID();
+  const userId = await createUser(db);
   await db.sql`insert into muster.members (tenant_id, user_id, role) values (${tenant.id}, ${userId}, ${role})`;
   return { userId, caller: { kind: "member", user_id: userId, tenant_id: tenant.id }, actor: userOf(userId) };
+}
+
+/** A user of Supabase Auth, with a confirmed e-mail address if one is given. */
+export async function createUser(db: TestDatabase, email: string | null = null): Promise<string> {
+  const id = crypto.randomUUID();
+  await db.sql`insert into auth.users (id, email, email_confirmed_at) values (${id}, ${email}, ${
+    email && new Date(0)
+  })`;
+  return id;
 }
 
 /** A signed-in user, member of nothing until it is made one. */
