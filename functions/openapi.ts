@@ -10,6 +10,7 @@ import { createApp as createEnroll } from "./enroll/app.ts";
 import { errorsPage } from "./errors-page.ts";
 import { createApp as createHealth } from "./health/app.ts";
 import { createApp as createJobs } from "./jobs/app.ts";
+import { createApp as createTenants } from "./tenants/app.ts";
 import { createApp as createWorkers } from "./workers/app.ts";
 
 /** The documents by their paths in the repository. */
@@ -24,14 +25,23 @@ function openApiOfAll() {
   // The apps are only asked for their declarations: no dependency of theirs is ever used.
   const deps = {
     db: {} as never,
+    tokens: {} as never,
     store: {} as never,
     signer: {} as never,
     platform: { publicUrl: "", publishableKey: "" },
     authenticate: () => Promise.resolve(),
+    authenticateOperator: () => Promise.resolve(),
     findCaller: () => Promise.reject(new Error("Nobody calls")),
     log: createLog(),
   };
-  const apps = [createEnroll(deps), createJobs(deps), createArtifacts(deps), createWorkers(deps), createHealth(deps)];
+  const apps = [
+    createEnroll(deps),
+    createTenants(deps),
+    createJobs(deps),
+    createArtifacts(deps),
+    createWorkers(deps),
+    createHealth(deps),
+  ];
   const parts = apps.map((app) => openApiDocument(app, "Muster"));
   const [first] = parts;
   return {

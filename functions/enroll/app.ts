@@ -15,19 +15,20 @@ import type { Log } from "../../shared/http/log.ts";
 import { json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 import type { Platform } from "../../shared/platform.ts";
+import { type TokenDeps, tokenRoutes } from "./tokens.ts";
 
-export interface Deps {
+export interface Deps extends TokenDeps {
   readonly db: EnrollDb;
   readonly signer: TokenSigner;
   readonly platform: Pick<Platform, "publicUrl" | "publishableKey">;
   /** For executors; machines prove themselves by their key. */
   readonly authenticate: MiddlewareHandler<Env>;
   readonly log: Log;
-  readonly now?: () => number;
 }
 
 /** Builds the enrollment API over the given dependencies; it reads no environment. */
-export function createApp({ db, signer, platform, authenticate, log, now = Date.now }: Deps) {
+export function createApp(deps: Deps) {
+  const { db, signer, platform, authenticate, log, now = Date.now } = deps;
   const app = createApi({ name: "enroll", title: "Muster: enrollment", log });
   app.use(limitBody(limits.bodyBytes));
   app.use("/client-token", authenticate);
@@ -75,7 +76,8 @@ export function createApp({ db, signer, platform, authenticate, log, now = Date.
         tenantId,
         channels: { tasks: channels.executorTasks(executorId) },
       }, 200);
-    });
+    })
+    .route("/tokens", tokenRoutes(deps));
 }
 
 const tags = ["enroll"];

@@ -1,5 +1,6 @@
 import { createTokenSigner } from "../../shared/auth/access-token.ts";
 import { createEnrollDb } from "../../shared/db/enroll.ts";
+import { createEnrollmentTokensDb } from "../../shared/db/enrollment-tokens.ts";
 import { authenticate } from "../../shared/http/authenticate.ts";
 import { functionDeps } from "../../shared/http/function-deps.ts";
 import { readSigningKey } from "../../shared/platform.ts";
@@ -10,9 +11,11 @@ const { platform, call, allow, log } = functionDeps(environment);
 
 const app = createApp({
   db: createEnrollDb(call),
+  tokens: createEnrollmentTokensDb(call),
   signer: createTokenSigner(readSigningKey(environment)),
   platform,
   authenticate: authenticate(allow("api_key")),
+  authenticateOperator: authenticate(allow("api_key", "service", "member")),
   log,
 });
 

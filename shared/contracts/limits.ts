@@ -19,6 +19,16 @@ export const limits = {
   nameLength: 100,
   typeLength: 200,
   keyLength: 255,
+  emailLength: 320,
+  membersPerTenant: 1_000,
+  executorsPerTenant: 1_000,
+  /** Those that can be used: revoked and expired ones do not count. */
+  apiKeysPerExecutor: 100,
+  enrollmentTokensPerTenant: 1_000,
+  enrollmentTokenUses: 999_999_999,
+  cidrs: 100,
+  /** For how long at most a rotated API key stays good beside the new one. */
+  overlapSeconds: 30 * 24 * 3600,
   reasonLength: 1_000,
   errorMessageBytes: 8 * 1024,
   eventsPerCall: 500,

@@ -1,3 +1,4 @@
+import type { ApiKeyScope } from "../../shared/contracts/tenants.ts";
 import { type AdminDb, type ApiKey, createAdminDb, type EnrollmentToken, type Tenant } from "../../shared/db/admin.ts";
 import { createClients, createSqlCall } from "../../shared/db/sql-call.ts";
 import { project } from "./project.ts";
@@ -14,21 +15,27 @@ export function createTenant(name = "tenant"): Promise<Tenant> {
   return admin().createTenant(`${name}-${crypto.randomUUID()}`);
 }
 
+/** By default for an app that also looks after the machines. */
 export function createApiKey(
   tenantId: string,
-  options: { readonly executorName?: string; readonly expiresAt?: string | null } = {},
+  options: {
+    readonly executorName?: string;
+    readonly expiresAt?: string | null;
+    readonly scopes?: ApiKeyScope[];
+  } = {},
 ): Promise<ApiKey> {
-  const { executorName = "app", expiresAt = null } = options;
-  return admin().createApiKey({ tenantId, executorName, expiresAt });
+  const { executorName = "app", expiresAt = null, scopes = ["read", "submit", "operate"] } = options;
+  return admin().createApiKey({ tenantId, executorName, expiresAt, scopes });
 }
 
 export interface EnrollmentTokenOptions {
   readonly name?: string;
-  readonly capabilities?: readonly string[] | null;
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly capabilities?: string[] | null;
+  readonly labels?: Record<string, string>;
   readonly maxUses?: number | null;
   readonly expiresAt?: string | null;
   readonly ephemeral?: boolean;
+  readonly cidrs?: string[] | null;
 }
 
 /** By default for any number of machines with any capability. */
@@ -39,11 +46,7 @@ export function createEnrollmentToken(
   return admin().createEnrollmentToken({
     tenantId,
     name: "test",
-    capabilities: null,
-    labels: {},
     maxUses: null,
-    expiresAt: null,
-    ephemeral: false,
     ...options,
   });
 }
