@@ -1,11 +1,11 @@
-import { createAdminDb } from "../shared/db/admin.ts";
-import { createClients, createSqlCall } from "../shared/db/sql-call.ts";
+import { createClients } from "../shared/db/sql-call.ts";
 import { MusterError } from "../shared/errors.ts";
 import { printable, printableLine } from "../shared/printable.ts";
 import { UsageError } from "../shared/usage-error.ts";
-import { type Command, helpText, parseCommand } from "./command.ts";
+import { createApi } from "./api.ts";
+import { createAuth } from "./auth.ts";
+import { type Command, parseCommand } from "./command.ts";
 import { readConnection } from "./connection.ts";
-import { run } from "./run.ts";
 
 /** Runs one command; answers the exit code: 0 done, 1 refused by the server, 2 not understood. */
 async function main(args: string[]): Promise<number> {
@@ -18,13 +18,13 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   if (command.kind === "help") {
-    console.log(helpText);
+    console.log(command.text);
     return 0;
   }
   try {
     const connection = await readConnection(Deno.env.toObject(), (path) => Deno.readTextFile(path));
-    const call = createSqlCall(createClients({ ...connection, publishableKey: connection.secretKey }));
-    const { record, text } = await run(command, createAdminDb(call));
+    const { service } = createClients({ ...connection, publishableKey: connection.secretKey });
+    const { record, text } = await command.work({ api: createApi(connection), auth: createAuth(service) });
     console.log(command.json ? JSON.stringify(record) : printable(text));
     return 0;
   } catch (error) {
@@ -34,7 +34,9 @@ async function main(args: string[]): Promise<number> {
     }
     if (!(error instanceof MusterError)) throw error;
     console.error(`${printableLine(error.message)}\n${printableLine(error.advice)}`);
+    for (const { path, message } of error.errors) console.error(printableLine(`${path}: ${message}`));
     if (error.code === "unavailable") console.error("Is the project running, and is SUPABASE_URL right?");
+    if (error.code === "route_not_found") console.error("Are the functions deployed to this project?");
     if (error.code === "unauthenticated" || error.code === "forbidden") {
       console.error("Is SUPABASE_SECRET_KEY the secret key of this project?");
     }
