@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import { artifactBucket, artifactStatuses } from "../../shared/contracts/artifacts.ts";
 import { jobStatuses } from "../../shared/contracts/jobs.ts";
+import { apiKeyScopes, memberRoles } from "../../shared/contracts/tenants.ts";
 import { workerStatuses } from "../../shared/contracts/workers.ts";
 import { errorList } from "../../shared/errors.ts";
 import { project } from "../support/project.ts";
@@ -21,6 +22,11 @@ Deno.test("SQL and TypeScript know the same statuses", async () => {
     assert.deepEqual((await labels("job_status")).sort(), [...jobStatuses].sort());
     assert.deepEqual((await labels("worker_status")).sort(), [...workerStatuses].sort());
     assert.deepEqual((await labels("artifact_status")).sort(), [...artifactStatuses].sort());
+    assert.deepEqual((await labels("member_role")).sort(), [...memberRoles].sort());
+    const [scopes] = await sql`
+      select pg_get_constraintdef(c.oid) as text from pg_catalog.pg_constraint c
+      where c.conname = 'scopes_are_powers_of_a_key' and c.conrelid = 'muster.api_keys'::regclass`;
+    assert.deepEqual([...scopes!["text"].matchAll(/'(\w+)'/g)].map(([, scope]) => scope), [...apiKeyScopes]);
     const [bucket] = await sql`select public from storage.buckets where id = ${artifactBucket}`;
     assert.equal(bucket?.["public"], false);
   } finally {

@@ -8,7 +8,7 @@ import { assertProblem } from "../support/problem.ts";
 import { admin, api, createApiKey, createApp, createEnrollmentToken, createTenant } from "../support/tenant.ts";
 import { enrollDevice, workerRpc } from "../support/device.ts";
 
-const routes = ["/jobs", "/workers", `/artifacts?jobId=${crypto.randomUUID()}`];
+const routes = ["/jobs", "/workers", "/enroll/tokens", "/tenants/members", `/artifacts?jobId=${crypto.randomUUID()}`];
 
 Deno.test("without a valid key nothing is answered", async () => {
   const unknown = `msk_${"A".repeat(43)}`;
@@ -178,7 +178,7 @@ Deno.test("a browser on another site may call, and read what it needs", async ()
 });
 
 Deno.test("each function describes itself, to anybody", async () => {
-  for (const name of ["enroll", "jobs", "artifacts", "workers", "health"]) {
+  for (const name of ["enroll", "tenants", "jobs", "artifacts", "workers", "health"]) {
     const { status, body } = await api(null)(`/${name}/openapi.json`);
     assert.equal(status, 200);
     assert.equal(body.openapi, "3.1.0");
