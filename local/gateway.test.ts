@@ -44,6 +44,16 @@ Deno.test("a gateway before its parts", async (t) => {
     );
   });
 
+  await t.step("tells the client's address itself, whatever the client says", async () => {
+    const lies = ["cf-connecting-ip", "true-client-ip", "x-real-ip", "forwarded", "x-forwarded-for"];
+    const headers = Object.fromEntries(lies.map((name) => [name, "198.51.100.1"]));
+    const answer = await fetch(`${base}/x`, { headers });
+    await answer.body?.cancel();
+    const seen = answer.headers.get("x-seen")!;
+    assert.doesNotMatch(seen, /198\.51/);
+    assert.equal(JSON.parse(seen)["x-forwarded-for"], "127.0.0.1");
+  });
+
   await t.step("passes a body of 8 MB both ways", async () => {
     const body = new Uint8Array(8_000_000).map((_, i) => i);
     const answer = await fetch(`${base}/x`, { method: "POST", body });

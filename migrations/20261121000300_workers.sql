@@ -11,6 +11,7 @@ create table muster.worker_devices (
   public_jwk jsonb not null,
   allowed_capabilities text[],
   granted_labels jsonb not null default '{}',
+  ephemeral boolean not null default false,
   capabilities text[] not null default '{}',
   labels jsonb not null default '{}',
   slots integer not null default 1,

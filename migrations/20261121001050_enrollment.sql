@@ -1,17 +1,36 @@
 -- Letting machines in: by an enrollment token and a proof of their key, then by proofs alone.
 
+create function muster_private.use_proof_once(id text, expires_at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into muster_private.used_proofs (id, expires_at) values (use_proof_once.id, use_proof_once.expires_at)
+  on conflict do nothing;
+  return found;
+end
+$$;
+comment on function muster_private.use_proof_once(text, timestamptz) is 'Notes a device proof; false when it was seen before';
+
 create function muster_private.use_proof(id text, expires_at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  insert into muster_private.used_proofs (id, expires_at) values (use_proof.id, use_proof.expires_at)
-  on conflict do nothing;
-  if not found then
+  if not muster_private.use_proof_once(use_proof.id, use_proof.expires_at) then
     perform muster_private.fail('MU013', 'Cannot accept the device proof: it was used before', 'Make a new proof for each request');
   end if;
 end
 $$;
 comment on function muster_private.use_proof(text, timestamptz) is 'Notes a device proof; raises when it was seen before';
+
+-- One enrollment of a key at a time: two tokens may be used for it at once.
+create function muster_private.lock_device(fingerprint text) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('muster.device:' || lock_device.fingerprint, 0));
+end
+$$;
+comment on function muster_private.lock_device(text) is 'Serialises what makes a key the key of a worker';
 
 create function muster_private.enrollment_json(worker muster.worker_devices) returns jsonb
 language plpgsql stable set search_path = ''
@@ -25,7 +44,51 @@ end
 $$;
 comment on function muster_private.enrollment_json(muster.worker_devices) is 'What enrolling and refreshing answer';
 
-create function muster.enroll_worker(token_hash text, worker jsonb) returns jsonb
+-- An IPv4 address may come in IPv6 clothes, ::ffff:192.0.2.1, by the kind of socket that took the call, and so may a
+-- range: both are compared in their IPv4 form.
+create function muster_private.plain_address(address inet) returns inet
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if family(plain_address.address) = 6 and plain_address.address <<= '::ffff:0:0/96' then
+    return set_masklen('0.0.0.0'::inet + (host(plain_address.address)::inet - '::ffff:0:0'::inet), masklen(plain_address.address) - 96);
+  end if;
+  return plain_address.address;
+end
+$$;
+comment on function muster_private.plain_address(inet) is 'An address or range, of IPv4 where it is one of IPv4 written as IPv6';
+
+create function muster_private.is_within(address inet, cidrs cidr[]) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return coalesce((
+    select bool_or(muster_private.plain_address(host(is_within.address)::inet) <<= muster_private.plain_address(c))
+    from unnest(is_within.cidrs) c), false);
+end
+$$;
+comment on function muster_private.is_within(inet, cidr[]) is 'Whether an address is in one of the ranges; an unknown one is in none';
+
+-- A raised error would take the audit row with it, so a refusal is an answer, which the Edge Function turns into the error.
+create function muster_private.refuse_enrollment(
+  token muster.enrollment_tokens, worker jsonb, address inet, code text, message text, hint text
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+begin
+  perform muster_private.audit((refuse_enrollment.token).tenant_id,
+    jsonb_build_object('kind', 'enrollment_token', 'id', (refuse_enrollment.token).id),
+    'enrollment_token.refused', (refuse_enrollment.token).id::text,
+    jsonb_build_object('code', refuse_enrollment.code, 'message', refuse_enrollment.message,
+      'fingerprint', refuse_enrollment.worker ->> 'fingerprint', 'address', host(refuse_enrollment.address)));
+  return jsonb_build_object('refused', jsonb_build_object(
+    'code', refuse_enrollment.code, 'message', refuse_enrollment.message, 'hint', refuse_enrollment.hint));
+end
+$$;
+comment on function muster_private.refuse_enrollment(muster.enrollment_tokens, jsonb, inet, text, text, text) is
+  'Notes who was not let in by a token, and answers the error to raise';
+
+create function muster.enroll_worker(token_hash text, worker jsonb, address inet default null) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -45,59 +108,75 @@ begin
   perform muster_private.check_number(enroll_worker.worker, 'slots', 1, 256);
   perform muster_private.check_text(enroll_worker.worker, 'fingerprint', 255);
   perform muster_private.check_text(enroll_worker.worker, 'proof_jti', 255);
-  select * into v_token from muster.enrollment_tokens t where t.hash = enroll_worker.token_hash for no key update;
-  if not found or v_token.revoked_at <= v_now then
-    perform muster_private.fail('MU009', 'Cannot enroll: the enrollment token is unknown or was revoked', 'Ask an operator for a new one');
-  end if;
-  if v_token.expires_at <= v_now then
-    perform muster_private.fail('MU010', format('Cannot enroll: token "%s" expired at %s', v_token.name, muster_private.iso(v_token.expires_at)),
-      'Ask an operator for a new one');
-  end if;
   perform muster_private.check_capabilities(enroll_worker.worker -> 'capabilities', 100);
   perform muster_private.check_labels(enroll_worker.worker -> 'labels');
-  perform muster_private.use_proof(enroll_worker.worker ->> 'proof_jti', (enroll_worker.worker ->> 'proof_expires_at')::timestamptz);
+  select * into v_token from muster.enrollment_tokens t where t.hash = enroll_worker.token_hash for no key update;
+  if not found then
+    perform muster_private.fail('MU009', 'Cannot enroll: the enrollment token is unknown or was revoked', 'Ask an operator for a new one');
+  end if;
+  if not muster_private.use_proof_once(enroll_worker.worker ->> 'proof_jti', (enroll_worker.worker ->> 'proof_expires_at')::timestamptz) then
+    return muster_private.refuse_enrollment(v_token, enroll_worker.worker, enroll_worker.address, 'MU013',
+      'Cannot accept the device proof: it was used before', 'Make a new proof for each request');
+  end if;
+  if v_token.revoked_at <= v_now then
+    return muster_private.refuse_enrollment(v_token, enroll_worker.worker, enroll_worker.address, 'MU009',
+      'Cannot enroll: the enrollment token is unknown or was revoked', 'Ask an operator for a new one');
+  end if;
+  if v_token.expires_at <= v_now then
+    return muster_private.refuse_enrollment(v_token, enroll_worker.worker, enroll_worker.address, 'MU010',
+      format('Cannot enroll: token "%s" expired at %s', v_token.name, muster_private.iso(v_token.expires_at)),
+      'Ask an operator for a new one');
+  end if;
+  if v_token.cidrs is not null and not muster_private.is_within(enroll_worker.address, v_token.cidrs) then
+    return muster_private.refuse_enrollment(v_token, enroll_worker.worker, enroll_worker.address, 'MU020',
+      format('Cannot enroll from %s: token "%s" does not allow it', coalesce(host(enroll_worker.address), 'an unknown address'), v_token.name),
+      'Enroll from an address within the token''s ranges, or ask an operator for a token that allows this one');
+  end if;
 
   v_capabilities := muster_private.cut_capabilities(
     array(select jsonb_array_elements_text(coalesce(nullif(enroll_worker.worker -> 'capabilities', 'null'), '[]'))), v_token.capabilities);
   v_labels := coalesce(nullif(enroll_worker.worker -> 'labels', 'null'), '{}') || v_token.labels;
 
-  -- One enrollment of a key at a time: two tokens may be used for it at once.
-  perform pg_advisory_xact_lock(hashtextextended('muster.device:' || v_fingerprint, 0));
+  perform muster_private.lock_device(v_fingerprint);
   select * into v_worker from muster.worker_devices w
   where w.tenant_id = v_token.tenant_id and w.device_fingerprint = v_fingerprint
   for no key update;
   if found then
     if v_worker.status = 'revoked' then
-      perform muster_private.fail('MU014', format('Cannot enroll worker %s again: it was revoked', v_worker.name), 'Enroll with a new identity');
+      return muster_private.refuse_enrollment(v_token, enroll_worker.worker, enroll_worker.address, 'MU014',
+        format('Cannot enroll worker %s again: it was revoked', v_worker.name), 'Enroll with a new identity');
     end if;
     update muster.worker_devices w
     set enrollment_token_id = v_token.id, allowed_capabilities = v_token.capabilities, granted_labels = v_token.labels,
-      capabilities = v_capabilities, labels = v_labels, slots = greatest(v_slots, w.held_count), updated_at = v_now
+      ephemeral = v_token.ephemeral, capabilities = v_capabilities, labels = v_labels,
+      slots = greatest(v_slots, w.held_count), updated_at = v_now
     where w.id = v_worker.id returning * into v_worker;
   else
     if v_token.use_count >= v_token.max_uses then
-      perform muster_private.fail('MU011', format('Cannot enroll "%s": token "%s" has no uses left',
-        left(enroll_worker.worker ->> 'name', 100), v_token.name), 'Ask an operator for a new one');
+      return muster_private.refuse_enrollment(v_token, enroll_worker.worker, enroll_worker.address, 'MU011',
+        format('Cannot enroll "%s": token "%s" has no uses left', left(enroll_worker.worker ->> 'name', 100), v_token.name),
+        'Ask an operator for a new one');
     end if;
     update muster.enrollment_tokens t set use_count = t.use_count + 1 where t.id = v_token.id;
     insert into muster.worker_devices (tenant_id, enrollment_token_id, name, device_fingerprint, public_jwk,
-      allowed_capabilities, granted_labels, capabilities, labels, slots, version, created_at, updated_at)
+      allowed_capabilities, granted_labels, ephemeral, capabilities, labels, slots, version, created_at, updated_at)
     values (v_token.tenant_id, v_token.id,
       coalesce(nullif(left(enroll_worker.worker ->> 'name', 100), ''), 'worker-' || left(v_fingerprint, 8)),
-      v_fingerprint, enroll_worker.worker -> 'public_jwk', v_token.capabilities, v_token.labels, v_capabilities, v_labels,
-      v_slots, left(enroll_worker.worker ->> 'version', 100), v_now, v_now)
+      v_fingerprint, enroll_worker.worker -> 'public_jwk', v_token.capabilities, v_token.labels, v_token.ephemeral,
+      v_capabilities, v_labels, v_slots, left(enroll_worker.worker ->> 'version', 100), v_now, v_now)
     returning * into v_worker;
   end if;
   perform muster_private.match_worker(v_worker.id);
   perform muster_private.audit(v_worker.tenant_id, jsonb_build_object('kind', 'enrollment_token', 'id', v_token.id),
-    'worker.enrolled', v_worker.id::text, jsonb_build_object('name', v_worker.name, 'capabilities', v_worker.capabilities));
+    'worker.enrolled', v_worker.id::text, jsonb_build_object('name', v_worker.name, 'capabilities', v_worker.capabilities,
+      'fingerprint', v_fingerprint, 'address', host(enroll_worker.address)));
   return muster_private.enrollment_json(v_worker);
 end
 $$;
-comment on function muster.enroll_worker(text, jsonb) is
-  'Lets a device in by an enrollment token; the device''s proof was verified by the caller. A known key answers its worker';
-revoke execute on function muster.enroll_worker(text, jsonb) from public;
-grant execute on function muster.enroll_worker(text, jsonb) to service_role;
+comment on function muster.enroll_worker(text, jsonb, inet) is
+  'Lets a device in by an enrollment token, or answers why not; its proof was verified by the caller. A known key answers its worker';
+revoke execute on function muster.enroll_worker(text, jsonb, inet) from public;
+grant execute on function muster.enroll_worker(text, jsonb, inet) to service_role;
 
 create function muster.refresh_worker(worker_id uuid, fingerprint text, proof_jti text, proof_expires_at timestamptz) returns jsonb
 language plpgsql security definer set search_path = ''

@@ -9,6 +9,7 @@ import { limits } from "../../shared/contracts/limits.ts";
 import type { EnrollDb, EnrolledWorker } from "../../shared/db/enroll.ts";
 import { musterError } from "../../shared/errors.ts";
 import { createApi } from "../../shared/http/api.ts";
+import { clientAddress } from "../../shared/http/client-address.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
@@ -47,14 +48,19 @@ export function createApp(deps: Deps) {
         throw musterError("proof_invalid", "Cannot accept the device proof: its key must be publicJwk");
       }
       const { kty, crv, x, y } = publicJwk;
-      const worker = await db.enrollWorker(await sha256Hex(token), {
-        name: claimed.name ?? `worker-${verified.fingerprint.slice(0, 8)}`,
-        publicJwk: { kty, crv, x, y },
-        capabilities: [...new Set(claimed.capabilities)],
-        labels: claimed.labels ?? {},
-        slots: claimed.slots,
-        version: claimed.version ?? null,
-      }, verified);
+      const worker = await db.enrollWorker(
+        await sha256Hex(token),
+        {
+          name: claimed.name ?? `worker-${verified.fingerprint.slice(0, 8)}`,
+          publicJwk: { kty, crv, x, y },
+          capabilities: [...new Set(claimed.capabilities)],
+          labels: claimed.labels ?? {},
+          slots: claimed.slots,
+          version: claimed.version ?? null,
+        },
+        verified,
+        clientAddress(c.req.raw.headers),
+      );
       c.var.log("info", "worker.enrolled", { workerId: worker.workerId, tenantId: worker.tenantId });
       return c.json(await answer(worker, verified.fingerprint), 201);
     })

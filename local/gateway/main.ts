@@ -35,7 +35,8 @@ serveForParent<GatewaySettings>({
 function routeOf(request: http.IncomingMessage): Route {
   try {
     const url = new URL(`http://${request.headers.host}${request.url}`);
-    return findRoute(url, new Headers(request.headers as Record<string, string>), { keys, upstreams });
+    const headers = new Headers(request.headers as Record<string, string>);
+    return findRoute(url, headers, request.socket.remoteAddress, { keys, upstreams });
   } catch {
     return { cors: false, refusal: { status: 400, message: "Bad Request" } };
   }

@@ -20,8 +20,19 @@ const parts: Record<string, { part: Part; starting: string; cors: boolean }> = {
   realtime: { part: "realtime", starting: "Realtime is still starting", cors: true },
 };
 
-/** Finds the part for a path of Supabase's and rewrites path, key and headers for it. */
-export function findRoute(url: URL, given: Headers, { keys, upstreams }: RouteOptions): Route {
+/** How an edge tells whom a request is from: what a client says there by itself is not passed on. */
+const addressHeaders = [
+  "cf-connecting-ip",
+  "true-client-ip",
+  "x-real-ip",
+  "x-client-ip",
+  "forwarded",
+  "x-forwarded-for",
+];
+
+/** Finds the part for a path of Supabase's and rewrites path, key and headers for it. `from` is the client's address. */
+export function findRoute(url: URL, given: Headers, from: string | undefined, options: RouteOptions): Route {
+  const { keys, upstreams } = options;
   const [, service = "", version] = url.pathname.split("/");
   const found = version === "v1" && Object.hasOwn(parts, service) ? parts[service] : undefined;
   if (!found) return { cors: false, refusal: { status: 404, message: "no Route matched with those values" } };
@@ -33,6 +44,8 @@ export function findRoute(url: URL, given: Headers, { keys, upstreams }: RouteOp
   const needsKey = service === "rest" || (service === "auth" && !isOpenAuthPath(url.pathname));
   const refusal = swapKey(headers, url, keys, needsKey ? "required" : "optional");
   if (refusal) return { cors, refusal };
+  for (const name of addressHeaders) headers.delete(name);
+  if (from !== undefined) headers.set("x-forwarded-for", from);
   headers.set("x-forwarded-host", url.hostname);
   headers.set("x-forwarded-port", url.port);
   headers.set("x-forwarded-proto", "http");

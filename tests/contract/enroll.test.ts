@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type JWTPayload, jwtVerify } from "jose";
+import postgres from "postgres";
 import { deviceFingerprint } from "../../shared/auth/device-proof.ts";
 import { ClientTokenAnswer, EnrollAnswer } from "../../shared/contracts/enroll.ts";
 import { Device, enrollDevice, workerRpc } from "../support/device.ts";
@@ -66,6 +67,37 @@ Deno.test("an enrollment token that is unknown, expired or spent lets nobody in"
   const spent = await newToken({ maxUses: 1 });
   await enrollDevice(spent);
   assertProblem(await enroll(spent), "enrollment_token_spent");
+});
+
+Deno.test("an enrollment token with ranges lets machines in from there alone, and headers do not change where that is", async () => {
+  const lies = { "x-forwarded-for": "192.0.2.1", "cf-connecting-ip": "192.0.2.1", "x-real-ip": "192.0.2.1" };
+  const elsewhere = await newToken({ cidrs: ["192.0.2.0/24"] });
+  const device = await Device.create();
+  const enroll = async (token: string, headers = {}) =>
+    open("/enroll", { json: await device.enrollRequest(token), headers });
+  assertProblem(await enroll(elsewhere), "address_not_allowed");
+  assertProblem(await enroll(elsewhere, lies), "address_not_allowed");
+  // Where the tests run is not for them to know: any address of either kind is here.
+  const here = await newToken({ cidrs: ["0.0.0.0/0", "::/0"] });
+  assert.equal((await enroll(here, lies)).status, 201);
+});
+
+Deno.test("whom a known token does not let in is in the audit log, with the reason", async () => {
+  const tenant = await createTenant();
+  const { enrollmentToken: token, id } = await createEnrollmentToken(tenant.id, { cidrs: ["192.0.2.0/24"] });
+  const device = await Device.create();
+  assertProblem(await open("/enroll", { json: await device.enrollRequest(token) }), "address_not_allowed");
+  const sql = postgres(project.dbUrl, { max: 1, onnotice: () => {} });
+  try {
+    const rows = await sql`
+      select action, subject, data from muster.audit_log
+      where tenant_id = ${tenant.id} and action like 'enrollment_token.refused'`;
+    assert.deepEqual(rows.map(({ subject }) => subject), [id]);
+    assert.equal(rows[0]!["data"].fingerprint, await deviceFingerprint(device.publicJwk));
+    assert.doesNotMatch(JSON.stringify(rows), new RegExp(token));
+  } finally {
+    await sql.end();
+  }
 });
 
 Deno.test("a token with one use lets one machine in, however many come at once", async () => {

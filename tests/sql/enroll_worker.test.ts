@@ -61,10 +61,10 @@ Deno.test("enroll_worker() refuses a token that is unknown, revoked, expired or 
   await enroll(db, spent, deviceOf());
   await refused(enroll(db, sha256("unknown"), deviceOf()), "MU009");
   await refused(db.call(service, "enroll_worker", { token_hash: null, worker: deviceOf() }), "MU009");
-  await refused(enroll(db, revoked, deviceOf()), "MU009");
-  await refused(enroll(db, expired, deviceOf()), "MU010");
-  const error = await refused(enroll(db, spent, deviceOf({ name: "gpu-7" })), "MU011");
-  assert.match(error.message, /Cannot enroll "gpu-7": token "test" has no uses left/);
+  await turnedAway(enroll(db, revoked, deviceOf()), "MU009");
+  await turnedAway(enroll(db, expired, deviceOf()), "MU010");
+  const refusal = await turnedAway(enroll(db, spent, deviceOf({ name: "gpu-7" })), "MU011");
+  assert.match(refusal.message, /Cannot enroll "gpu-7": token "test" has no uses left/);
   const [row] = await db.sql`select count(*)::integer as count from muster.worker_devices`;
   assert.equal(row!.count, 1);
 });
@@ -76,7 +76,7 @@ Deno.test("enroll_worker() lets only one of two devices have the last use of a t
   await using first = await db.transaction();
   await using second = await db.transaction();
   await first.call(service, "enroll_worker", { token_hash: token, worker: deviceOf() });
-  const late = refused(second.call(service, "enroll_worker", { token_hash: token, worker: deviceOf() }), "MU011");
+  const late = turnedAway(second.call(service, "enroll_worker", { token_hash: token, worker: deviceOf() }), "MU011");
   await db.untilBlocked(second.pid);
   await first.commit();
   await late;
@@ -88,8 +88,8 @@ Deno.test("enroll_worker() refuses a proof that was used before, by whomever", a
   const token = await createToken(db, tenant, { max_uses: null });
   const device = deviceOf();
   await enroll(db, token, device);
-  await refused(enroll(db, token, device), "MU013");
-  await refused(enroll(db, token, { ...deviceOf(), proof_jti: device.proof_jti }), "MU013");
+  await turnedAway(enroll(db, token, device), "MU013");
+  await turnedAway(enroll(db, token, { ...deviceOf(), proof_jti: device.proof_jti }), "MU013");
 });
 
 Deno.test("enroll_worker() refuses a device that was revoked", async () => {
@@ -99,7 +99,77 @@ Deno.test("enroll_worker() refuses a device that was revoked", async () => {
   const device = deviceOf();
   const { worker_id } = await enroll(db, token, device);
   await db.call(service, "revoke_worker", { caller: { kind: "service", tenant_id: tenant.id }, worker_id });
-  await refused(enroll(db, token, { ...device, ...freshProof() }), "MU014");
+  await turnedAway(enroll(db, token, { ...device, ...freshProof() }), "MU014");
+});
+
+Deno.test("enroll_worker() lets in from the ranges of the token and from nowhere else, also where IPv4 is written as IPv6", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const ranges: [cidrs: string[] | null, address: string | null, isLetIn: boolean][] = [
+    [null, null, true],
+    [null, "203.0.113.9", true],
+    [["10.0.0.0/8"], "10.255.255.255", true],
+    [["10.0.0.0/8"], "11.0.0.0", false],
+    [["10.0.0.0/8"], null, false],
+    [["10.0.0.0/8"], "10.1.2.3/4", true],
+    [["10.0.0.0/8"], "11.1.2.3/4", false],
+    [["192.0.2.7/32", "10.0.0.0/8"], "192.0.2.7", true],
+    [["192.0.2.7/32"], "::ffff:192.0.2.7", true],
+    [["192.0.2.7/32"], "::ffff:c000:207", true],
+    [["192.0.2.7/32"], "::ffff:192.0.2.8", false],
+    [["192.0.2.7/32"], "::192.0.2.7", false],
+    [["::ffff:192.0.2.0/120"], "192.0.2.200", true],
+    [["::ffff:192.0.2.0/120"], "192.0.3.0", false],
+    [["::ffff:192.0.2.0/120"], "::ffff:192.0.2.1", true],
+    [["0.0.0.0/0"], "::ffff:192.0.2.1", true],
+    [["0.0.0.0/0"], "2001:db8::1", false],
+    [["2001:db8::/32"], "2001:db8:ffff::1", true],
+    [["2001:db8::/32"], "2001:db9::1", false],
+    [["::/0"], "192.0.2.1", false],
+    [[], "192.0.2.1", false],
+  ];
+  for (const [cidrs, address, isLetIn] of ranges) {
+    const token = await createToken(db, tenant, { cidrs });
+    const call = db.call(service, "enroll_worker", { token_hash: token, worker: deviceOf(), address });
+    if (isLetIn) assert.ok((await call).worker_id, `${address} in ${cidrs}`);
+    else await turnedAway(call, "MU020");
+  }
+});
+
+Deno.test("enroll_worker() notes whom a token did not let in, why and from where, and keeps the token's use", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const token = await createToken(db, tenant, { cidrs: ["10.0.0.0/8"] });
+  const device = deviceOf();
+  await turnedAway(
+    db.call(service, "enroll_worker", { token_hash: token, worker: device, address: "192.0.2.1" }),
+    "MU020",
+  );
+  const rows = await db.sql`
+    select actor, subject, data from muster.audit_log where action = 'enrollment_token.refused'`;
+  const [kept] = await db.sql`select id, use_count from muster.enrollment_tokens`;
+  assert.equal(rows.length, 1);
+  assert.deepEqual(rows[0]!.actor, { kind: "enrollment_token", id: kept!.id });
+  assert.equal(rows[0]!.subject, kept!.id);
+  const { code, fingerprint, address } = rows[0]!.data;
+  assert.deepEqual([code, fingerprint, address], ["MU020", device.fingerprint, "192.0.2.1"]);
+  assert.equal(kept!.use_count, 0);
+  assert.equal((await db.sql`select from muster.worker_devices`).length, 0);
+});
+
+Deno.test("enroll_worker() gives a known key what the new token allows, and takes what it does not", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const device = deviceOf({ capabilities: ["a", "b"] });
+  const first = await enroll(db, await createToken(db, tenant, { capabilities: ["a", "b"] }), device);
+  const less = await createToken(db, tenant, { capabilities: ["b", "c"], labels: { site: "lab" }, ephemeral: true });
+  const again = await enroll(db, less, { ...device, ...freshProof() });
+  assert.deepEqual([again.worker_id, again.capabilities, again.labels], [first.worker_id, ["b"], { site: "lab" }]);
+  const worker = workerOf(db, again.worker_id, tenant.id, device.fingerprint as string);
+  const greeting = await worker.hello({ capabilities: ["a", "b", "c"] });
+  assert.deepEqual(greeting.capabilities, ["b", "c"]);
+  const [row] = await db.sql`select ephemeral from muster.worker_devices`;
+  assert.equal(row!.ephemeral, true);
 });
 
 Deno.test("enroll_worker() notes who came in by which token in the audit log", async () => {
@@ -152,6 +222,13 @@ async function createToken(db: TestDatabase, tenant: TestTenant, options: Args =
 
 function enroll(db: TestDatabase, token_hash: string, worker: Args): Promise<Answer> {
   return db.call(service, "enroll_worker", { token_hash, worker });
+}
+
+/** Asserts that an enrollment was refused in a way that leaves a row in the audit log, and answers the refusal. */
+async function turnedAway(call: Promise<Answer>, sqlState: string): Promise<Answer> {
+  const { refused } = await call;
+  assert.equal(refused?.code, sqlState, JSON.stringify(refused));
+  return refused;
 }
 
 function freshProof(): Args {

@@ -21,7 +21,7 @@ const doors: Record<string, Role[]> = {
   ],
   "create_tenant(text)": ["service_role"],
   "drain_worker(jsonb,uuid)": ["service_role"],
-  "enroll_worker(text,jsonb)": ["service_role"],
+  "enroll_worker(text,jsonb,inet)": ["service_role"],
   "finish_artifact(uuid,bigint,text)": ["service_role"],
   "get_artifact(jsonb,uuid)": ["service_role", "muster_worker"],
   "get_job(jsonb,uuid)": ["service_role"],
