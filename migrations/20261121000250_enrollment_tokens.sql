@@ -11,7 +11,6 @@ create table muster.enrollment_tokens (
   max_uses integer,
   use_count integer not null default 0,
   ephemeral boolean not null default false,
-  cidrs cidr[],
   created_at timestamptz not null default muster_private.now(),
   expires_at timestamptz,
   revoked_at timestamptz,

@@ -12,6 +12,8 @@ create table muster.worker_devices (
   allowed_capabilities text[],
   granted_labels jsonb not null default '{}',
   ephemeral boolean not null default false,
+  forget_at timestamptz,
+  forgotten_at timestamptz,
   capabilities text[] not null default '{}',
   labels jsonb not null default '{}',
   slots integer not null default 1,
@@ -30,10 +32,15 @@ create table muster.worker_devices (
   foreign key (tenant_id, enrollment_token_id) references muster.enrollment_tokens (tenant_id, id),
   constraint slots_are_1_to_256 check (slots between 1 and 256),
   constraint workers_hold_at_most_their_slots check (held_count between 0 and slots),
-  constraint capabilities_are_few check (cardinality(capabilities) <= 100)
+  constraint capabilities_are_few check (cardinality(capabilities) <= 100),
+  constraint only_ephemeral_workers_are_forgotten check (ephemeral or num_nonnulls(forget_at, forgotten_at) = 0),
+  constraint forgotten_workers_are_shut_out check (forgotten_at is null or status = 'revoked' and forget_at is null)
 ) with (fillfactor = 70);
 comment on table muster.worker_devices is
   'Enrolled machines. held_count tallies the jobs assigned to or running on a worker; allowed_capabilities null allows any';
+comment on column muster.worker_devices.forget_at is 'An ephemeral worker that is not back by then is forgotten; null while it is there';
+comment on column muster.worker_devices.forgotten_at is
+  'Since then the row is only what the history of its jobs refers to: its key is erased, and no list shows it';
 comment on column muster.worker_devices.listening is 'The worker says its Realtime channel is joined';
 comment on column muster.worker_devices.deaf is 'It beats, but did not echo the nonce last sent on its channel: it is served by polling';
 
@@ -42,6 +49,7 @@ create index worker_devices_available_idx on muster.worker_devices
   (tenant_id, (held_count::real / slots), last_assigned_at nulls first, id)
   where status = 'online' and listening and not deaf and held_count < slots;
 create index worker_devices_of_token_idx on muster.worker_devices (tenant_id, enrollment_token_id);
+create index worker_devices_to_forget_idx on muster.worker_devices (forget_at) where forget_at is not null;
 
 create table muster.worker_heartbeats (
   worker_id uuid primary key,
@@ -89,6 +97,9 @@ begin
     when 'acknowledge' then interval '5 seconds'
     -- Longer than a worker waits for an answer, and for the next.
     when 'forget' then interval '30 seconds'
+    -- An ephemeral worker that said goodbye may still start again at once; a silent one may have lost its network.
+    when 'ephemeral_goodbye' then interval '30 seconds'
+    when 'ephemeral_silence' then interval '10 minutes'
     when 'poll' then interval '750 milliseconds'
     when 'wake_check' then interval '60 seconds'
     when 'tick_late' then interval '10 seconds'
@@ -96,7 +107,7 @@ begin
 end
 $$;
 comment on function muster_private.timing(text) is
-  'The lengths of time scheduling goes by: heartbeats, acknowledging, polling, when a tick is late';
+  'The lengths of time scheduling goes by: heartbeats, acknowledging, polling, forgetting, when a tick is late';
 
 -- Beats so far apart that all workers together send 160 a second at most, counted by the last tick. Who needs less than
 -- half of that leaves the rest to the others: few busy workers in a large idle fleet go on beating every 5 s.

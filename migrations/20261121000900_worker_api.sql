@@ -171,7 +171,7 @@ begin
     session_id = muster_private.to_uuid(hello.worker ->> 'session_id', 'session id'),
     status = case when w.drain_requested_at is null then 'online' else 'draining' end::muster.worker_status,
     -- It counts as hearing once it has echoed the nonce sent below.
-    listening = v_listening, deaf = v_listening, updated_at = v_now
+    listening = v_listening, deaf = v_listening, forget_at = null, updated_at = v_now
   where w.id = v_worker.id;
   if v_capabilities is distinct from v_worker.capabilities or v_labels is distinct from v_worker.labels then
     perform muster_private.match_worker(v_worker.id);
@@ -496,7 +496,8 @@ begin
     jsonb_build_object('code', 'released', 'message', format('Worker %s handed the job back: %s', v_worker.name, coalesce(left(goodbye.reason, 1000), 'it stops'))),
     true, v_now);
   update muster.worker_devices w
-  set status = 'offline', listening = false, deaf = false, updated_at = v_now
+  set status = 'offline', listening = false, deaf = false, updated_at = v_now,
+    forget_at = case when w.ephemeral then v_now + muster_private.timing('ephemeral_goodbye') end
   where w.id = v_worker.id and w.status <> 'offline';
   if v_released > 0 then
     perform muster_private.assign_jobs(v_worker.tenant_id, v_now);

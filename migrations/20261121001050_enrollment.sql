@@ -148,7 +148,9 @@ begin
     end if;
     update muster.worker_devices w
     set enrollment_token_id = v_token.id, allowed_capabilities = v_token.capabilities, granted_labels = v_token.labels,
-      ephemeral = v_token.ephemeral, capabilities = v_capabilities, labels = v_labels,
+      ephemeral = v_token.ephemeral,
+      forget_at = case when v_token.ephemeral and w.status = 'offline' then v_now + muster_private.timing('ephemeral_silence') end,
+      capabilities = v_capabilities, labels = v_labels,
       slots = greatest(v_slots, w.held_count), updated_at = v_now
     where w.id = v_worker.id returning * into v_worker;
   else
@@ -159,11 +161,13 @@ begin
     end if;
     update muster.enrollment_tokens t set use_count = t.use_count + 1 where t.id = v_token.id;
     insert into muster.worker_devices (tenant_id, enrollment_token_id, name, device_fingerprint, public_jwk,
-      allowed_capabilities, granted_labels, ephemeral, capabilities, labels, slots, version, created_at, updated_at)
+      allowed_capabilities, granted_labels, ephemeral, forget_at, capabilities, labels, slots, version,
+      created_at, updated_at)
     values (v_token.tenant_id, v_token.id,
       coalesce(nullif(left(enroll_worker.worker ->> 'name', 100), ''), 'worker-' || left(v_fingerprint, 8)),
       v_fingerprint, enroll_worker.worker -> 'public_jwk', v_token.capabilities, v_token.labels, v_token.ephemeral,
-      v_capabilities, v_labels, v_slots, left(enroll_worker.worker ->> 'version', 100), v_now, v_now)
+      case when v_token.ephemeral then v_now + muster_private.timing('ephemeral_silence') end, v_capabilities, v_labels,
+      v_slots, left(enroll_worker.worker ->> 'version', 100), v_now, v_now)
     returning * into v_worker;
   end if;
   perform muster_private.match_worker(v_worker.id);

@@ -8,7 +8,7 @@ begin
     select jsonb_build_object(
       'id', worker.id, 'name', worker.name, 'status', worker.status, 'capabilities', worker.capabilities,
       'labels', worker.labels, 'slots', worker.slots, 'held_count', worker.held_count, 'listening', worker.listening,
-      'deaf', worker.deaf, 'version', worker.version, 'created_at', muster_private.iso(worker.created_at),
+      'deaf', worker.deaf, 'ephemeral', worker.ephemeral, 'version', worker.version, 'created_at', muster_private.iso(worker.created_at),
       'drain_requested_at', muster_private.iso(worker.drain_requested_at),
       'last_seen_at', muster_private.iso((select h.last_seen_at from muster.worker_heartbeats h where h.worker_id = worker.id)),
       'metrics', coalesce((select h.metrics from muster.worker_heartbeats h where h.worker_id = worker.id), '{}'),
@@ -27,7 +27,7 @@ declare
   v_worker muster.worker_devices;
 begin
   select * into v_worker from muster.worker_devices w
-  where w.id = worker_of_tenant.worker_id and w.tenant_id = worker_of_tenant.tenant_id;
+  where w.id = worker_of_tenant.worker_id and w.tenant_id = worker_of_tenant.tenant_id and w.forgotten_at is null;
   if not found then
     perform muster_private.fail('MU003', format('Cannot find worker %s', worker_of_tenant.worker_id));
   end if;
@@ -46,7 +46,7 @@ begin
     select coalesce(jsonb_agg(muster_private.worker_json(p) order by p.name, p.id), '[]')
     from (
       select w.* from muster.worker_devices w
-      where w.tenant_id = v_caller.tenant_id
+      where w.tenant_id = v_caller.tenant_id and w.forgotten_at is null
         and (list_workers.filters ->> 'status' is null or w.status::text = list_workers.filters ->> 'status')
         and (list_workers.filters ->> 'capability' is null or list_workers.filters ->> 'capability' = any (w.capabilities))
       order by w.name, w.id limit 1000
@@ -115,7 +115,7 @@ begin
   perform from muster.worker_devices w where w.id = v_worker.id for no key update;
   perform muster_private.lock_matching(v_worker.tenant_id);
   update muster.worker_devices w
-  set status = 'revoked', listening = false, deaf = false, updated_at = v_now
+  set status = 'revoked', listening = false, deaf = false, forget_at = null, updated_at = v_now
   where w.id = v_worker.id;
   perform muster_private.match_worker(v_worker.id);
   perform muster_private.send_message(muster_private.tasks_topic(v_worker.id), 'worker.command', '{"command": "stop"}');

@@ -33,7 +33,8 @@ begin
     -- All at once, rather than worker by worker in the trigger, which finds nothing left to do.
     perform muster_private.lose_jobs(v_ids, 'offline', expire_leases.at);
     update muster.worker_devices w
-    set status = 'offline', listening = false, deaf = false, updated_at = expire_leases.at
+    set status = 'offline', listening = false, deaf = false, updated_at = expire_leases.at,
+      forget_at = case when w.ephemeral then expire_leases.at + muster_private.timing('ephemeral_silence') end
     where w.id = any (v_ids);
   end if;
   -- Who is gone needs no deadline any more, and the next tick shall not find it again.
@@ -244,6 +245,7 @@ begin
   -- Pushes passed over the workers while they were locked for this: the tenants are looked at again below.
   v_freed := muster_private.excuse_silence(v_now);
   select * into v_lost from muster_private.expire_leases(v_now);
+  perform muster_private.forget_workers(v_now);
   select * into v_overdue from muster_private.expire_attempts(v_now);
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);

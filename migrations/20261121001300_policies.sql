@@ -24,7 +24,7 @@ begin
   loop
     execute format('alter table muster.%I enable row level security', v_table);
   end loop;
-  foreach v_table in array array['executors', 'worker_devices', 'worker_heartbeats', 'job_events', 'late_results', 'jobs',
+  foreach v_table in array array['executors', 'worker_heartbeats', 'job_events', 'late_results', 'jobs',
     'artifacts', 'job_inputs', 'members']
   loop
     execute format(
@@ -37,6 +37,8 @@ begin
   end loop;
 end
 $$;
+create policy members_read on muster.worker_devices for select to authenticated
+  using (tenant_id in (select muster_private.tenants_of_user()) and forgotten_at is null);
 create policy members_read on muster.tenants for select to authenticated
   using (id in (select muster_private.tenants_of_user()));
 create policy admins_read on muster.audit_log for select to authenticated

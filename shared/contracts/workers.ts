@@ -24,6 +24,7 @@ export const Worker = z.object({
   heldCount: z.number().int().describe("How many jobs it holds now"),
   listening: z.boolean().describe("It says that its channel is joined"),
   deaf: z.boolean().describe("It beats but does not hear its channel, and is served by polling"),
+  ephemeral: z.boolean().describe("It is forgotten once it is gone"),
   lastSeenAt: Instant.nullable(),
   drainRequestedAt: Instant.nullable(),
   currentJobs: z.array(Id),

@@ -20,6 +20,7 @@ Deno.test("get_worker() shows what a worker can do, what it does and when it was
     held_count: 2,
     listening: false,
     deaf: false,
+    ephemeral: false,
     created_at: "2026-01-01T00:00:00.000000Z",
     drain_requested_at: null,
     last_seen_at: "2026-01-01T00:00:03.000000Z",

@@ -50,11 +50,24 @@ export function getJob(db: TestDatabase, tenant: TestTenant, id: string): Promis
 export async function createWorker(
   db: TestDatabase,
   tenant: TestTenant,
-  options: { capabilities?: string[]; labels?: Args; slots?: number; listening?: boolean; online?: boolean } = {},
+  options: {
+    capabilities?: string[];
+    labels?: Args;
+    slots?: number;
+    listening?: boolean;
+    online?: boolean;
+    ephemeral?: boolean;
+  } = {},
 ): Promise<TestWorker> {
   const { capabilities = ["compute/basic"], labels = {}, slots = 1, listening = false, online = true } = options;
+  const { ephemeral = false } = options;
   const hash = sha256(crypto.randomUUID());
-  await db.call(service, "create_enrollment_token", { tenant_id: tenant.id, name: "test", token_hash: hash });
+  await db.call(service, "create_enrollment_token", {
+    tenant_id: tenant.id,
+    name: "test",
+    token_hash: hash,
+    ephemeral,
+  });
   const fingerprint = sha256(crypto.randomUUID());
   const enrolled = await db.call(service, "enroll_worker", {
     token_hash: hash,
