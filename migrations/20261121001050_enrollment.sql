@@ -207,4 +207,54 @@ comment on function muster.refresh_worker(uuid, text, text, timestamptz) is
 revoke execute on function muster.refresh_worker(uuid, text, text, timestamptz) from public;
 grant execute on function muster.refresh_worker(uuid, text, text, timestamptz) to service_role;
 
+-- The old key, and every token bound to it, is void with the commit: a token names its key. Of two rotations at a time
+-- the second waits for the worker's row and then finds a worker whose key is not the one that signed.
+create function muster.rotate_worker_key(
+  worker_id uuid, fingerprint text, new_jwk jsonb, new_fingerprint text, proof_jti text, proof_expires_at timestamptz
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_worker muster.worker_devices;
+begin
+  if jsonb_typeof(rotate_worker_key.new_jwk) is distinct from 'object'
+    or coalesce(length(rotate_worker_key.new_fingerprint), 0) not between 1 and 255
+    or num_nulls(rotate_worker_key.proof_jti, rotate_worker_key.proof_expires_at) > 0 then
+    perform muster_private.fail('MU004', 'Cannot change the key: it needs the new key, its fingerprint, proof_jti and proof_expires_at');
+  end if;
+  select * into v_worker from muster.worker_devices w
+  where w.id = rotate_worker_key.worker_id and w.device_fingerprint = rotate_worker_key.fingerprint
+  for update;
+  if not found then
+    perform muster_private.fail('MU012', format('Cannot change the key of worker %s: the proof is not by its device key', rotate_worker_key.worker_id),
+      'Enroll the worker again');
+  end if;
+  if v_worker.status = 'revoked' then
+    perform muster_private.fail('MU014', format('Cannot change the key of worker %s: it was revoked', v_worker.name),
+      'Ask an operator for a new enrollment token, and enroll with a new identity');
+  end if;
+  perform muster_private.use_proof(rotate_worker_key.proof_jti, rotate_worker_key.proof_expires_at);
+  perform muster_private.lock_device(rotate_worker_key.new_fingerprint);
+  if exists (
+    select from muster.worker_devices w
+    where w.tenant_id = v_worker.tenant_id and w.device_fingerprint = rotate_worker_key.new_fingerprint)
+  then
+    perform muster_private.fail('MU008', format('Cannot change the key of worker %s: a worker has the new key already', v_worker.name),
+      'Make a new key for each worker, and for each change');
+  end if;
+  update muster.worker_devices w
+  set device_fingerprint = rotate_worker_key.new_fingerprint, public_jwk = rotate_worker_key.new_jwk,
+    updated_at = muster_private.now()
+  where w.id = v_worker.id returning * into v_worker;
+  perform muster_private.audit(v_worker.tenant_id, jsonb_build_object('kind', 'worker', 'id', v_worker.id),
+    'worker.key_rotated', v_worker.id::text,
+    jsonb_build_object('from', rotate_worker_key.fingerprint, 'to', rotate_worker_key.new_fingerprint));
+  return muster_private.enrollment_json(v_worker);
+end
+$$;
+comment on function muster.rotate_worker_key(uuid, text, jsonb, text, text, timestamptz) is
+  'Gives a worker another device key; the proofs of both keys were verified by the caller. The old one is void at once';
+revoke execute on function muster.rotate_worker_key(uuid, text, jsonb, text, text, timestamptz) from public;
+grant execute on function muster.rotate_worker_key(uuid, text, jsonb, text, text, timestamptz) to service_role;
+
 revoke execute on all functions in schema muster_private from public;

@@ -39,7 +39,8 @@ export interface ReadableArtifact extends Artifact {
 
 export interface ArtifactsOptions {
   readonly url: string;
-  readonly headers: () => Promise<Readonly<Record<string, string>>>;
+  /** `renew` asks for another token than the one that was just refused. */
+  readonly headers: (options?: { renew?: boolean }) => Promise<Readonly<Record<string, string>>>;
   readonly fetch: typeof fetch;
   readonly random?: () => number;
 }
@@ -147,15 +148,18 @@ export class Artifacts {
     json?: unknown,
   ): Promise<z.output<T>> {
     const { url, headers, fetch } = this.#options;
-    const answer = await exchange(`${url}/functions/v1/artifacts${path}`, {
-      fetch,
-      method,
-      headers: await headers(),
-      signal,
-      // The finish reads the whole object on the server.
-      timeoutMs: 60_000,
-      ...(json === undefined ? {} : { json }),
-    });
+    const send = async (options?: { renew: true }) =>
+      await exchange(`${url}/functions/v1/artifacts${path}`, {
+        fetch,
+        method,
+        headers: await headers(options),
+        signal,
+        // The finish reads the whole object on the server.
+        timeoutMs: 60_000,
+        ...(json === undefined ? {} : { json }),
+      });
+    let answer = await send();
+    if (answer.status === 401) answer = await send({ renew: true });
     if (!answer.ok) throw errorFromAnswer(answer.status, answer.body);
     return schema.parse(answer.body);
   }

@@ -16,6 +16,10 @@ export interface CliOptions {
   readonly realtime: boolean;
   readonly drainSeconds: number;
   readonly logFormat: "text" | "json";
+  /** Enrolls again by the key this machine has. */
+  readonly reEnroll: boolean;
+  /** Changes the key instead of working. */
+  readonly rotateKey: boolean;
 }
 
 export const help = `Runs jobs of a Muster project on this machine.
@@ -37,6 +41,9 @@ The first start enrolls the machine with the enrollment token and keeps an ident
   --no-realtime         Polls instead of listening
   --drain-seconds N     How long running jobs may finish after Ctrl-C or SIGTERM. Default 30
   --log-format FORMAT   text or json. Default text
+  --re-enroll           Enrolls again with --token by the key this machine has: the same worker, with what
+                        the token allows now
+  --rotate-key          Gives the worker a new key and ends; the old one is void from then on
   --key KEY             The project's publishable key. Default: what enrolling tells. Also MUSTER_KEY
   --help                Shows this
 
@@ -84,6 +91,8 @@ export function readOptions(values: RawValues, environment: (name: string) => st
     realtime: values["no-realtime"] !== true,
     drainSeconds: readNumber("--drain-seconds", one("drain-seconds") ?? "30", 0, 86_400),
     logFormat,
+    reEnroll: values["re-enroll"] === true,
+    rotateKey: values["rotate-key"] === true,
   };
 }
 

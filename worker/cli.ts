@@ -9,6 +9,7 @@ import { printableLine } from "../shared/printable.ts";
 import { builtInHandlers } from "./handlers/built-in.ts";
 import { jsonLine, textLine } from "./log-line.ts";
 import type { Log } from "./log.ts";
+import { rotateKey } from "./rotate-key.ts";
 import { runtime } from "./runtime/current.ts";
 import { fileIdentityStore } from "./runtime/file-identity-store.ts";
 import { fileSpool } from "./runtime/file-spool.ts";
@@ -42,6 +43,8 @@ async function main(args: readonly string[]): Promise<number> {
         "no-realtime": { type: "boolean" },
         "drain-seconds": { type: "string" },
         "log-format": { type: "string" },
+        "re-enroll": { type: "boolean" },
+        "rotate-key": { type: "boolean" },
         "help": { type: "boolean", short: "h" },
       },
     });
@@ -56,6 +59,10 @@ async function main(args: readonly string[]): Promise<number> {
       const message = `a handler left a rejected promise alone: ${reason instanceof Error ? reason.message : reason}`;
       log({ level: "error", event: "handler.unhandled_rejection", message });
     });
+    if (options.rotateKey) {
+      await changeKey(options, log);
+      return exitCodes.ended;
+    }
     worker = await createWorker(options, log);
     signals = obeySignals(worker);
     await worker.start();
@@ -73,13 +80,31 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function createWorker(options: CliOptions, log: Log): Promise<Worker> {
+/** What the worker is called, and the file of its identity. */
+function placeOf(options: CliOptions): { name: string; identity: string } {
   const name = options.name ?? runtime.hostName();
-  const identity = options.identity ?? join(homedir(), ".muster", identityFileName(options.url, name));
+  return { name, identity: options.identity ?? join(homedir(), ".muster", identityFileName(options.url, name)) };
+}
+
+async function changeKey(options: CliOptions, log: Log): Promise<void> {
+  const identity = fileIdentityStore(resolve(placeOf(options).identity));
+  const { workerId, fingerprint } = await rotateKey({
+    url: options.url,
+    identity,
+    publishableKey: options.key,
+    log: (event) => event.event === "worker.key_rotated" || log(event),
+  });
+  const message = `worker ${workerId} has a new key, ${fingerprint}; the old one is void`;
+  log({ level: "info", event: "worker.key_rotated", message, fields: { workerId, fingerprint } });
+}
+
+async function createWorker(options: CliOptions, log: Log): Promise<Worker> {
+  const { name, identity } = placeOf(options);
   const worker = new Worker({
     url: options.url,
     spool: fileSpool(resolve(options.spool ?? `${identity}.spool`)),
     enrollmentToken: options.token,
+    reEnroll: options.reEnroll,
     publishableKey: options.key,
     identity: fileIdentityStore(resolve(identity)),
     name,

@@ -11,6 +11,8 @@ export interface ConnectOptions {
   readonly session: Session;
   /** What to enroll with; without a token only a known identity gets in. */
   readonly details: Omit<EnrollDetails, "token"> & { readonly token: string | undefined };
+  /** Enrolls although the identity is known; the same key is the same worker. */
+  readonly reEnroll: boolean;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -21,7 +23,13 @@ const firstTries = 3;
 /** Gets the session its first token: by the identity the worker has, else by enrolling. */
 export async function connect(options: ConnectOptions): Promise<void> {
   const { identity, details, log, signal } = options;
-  const known = identity.workerId !== null;
+  const { reEnroll } = options;
+  const known = identity.workerId !== null && !reEnroll;
+  if (reEnroll && details.token === undefined) {
+    throw new UnauthenticatedError("Cannot enroll again: no enrollment token was given", {
+      advice: "Give an enrollment token with --token or MUSTER_TOKEN",
+    });
+  }
   if (!known && details.token === undefined) {
     throw new UnauthenticatedError(
       "Cannot start: this machine has not enrolled yet, and no enrollment token was given",
@@ -69,7 +77,9 @@ async function resume(options: ConnectOptions): Promise<void> {
   }
 }
 
-async function enroll({ session, details, log }: ConnectOptions): Promise<void> {
+async function enroll({ identity, session, details, log }: ConnectOptions): Promise<void> {
+  // Which of two keys is the worker's is settled first: the other one would enroll as another worker.
+  if (identity.isRotating) await session.refresh().catch(toleratingUnknown);
   const answer = await session.enroll({ ...details, token: details.token ?? "" });
   const { workerId, tenantId, name } = answer;
   log({
@@ -79,6 +89,10 @@ async function enroll({ session, details, log }: ConnectOptions): Promise<void> 
     fields: { workerId, tenantId },
   });
   tellRefused(answer, details.capabilities, log);
+}
+
+function toleratingUnknown(error: unknown): void {
+  if (!(error instanceof MusterError) || !["proof_invalid", "conflict"].includes(error.code)) throw error;
 }
 
 function tellRefused(answer: EnrollAnswer, claimed: readonly string[], log: Log): void {

@@ -16,11 +16,13 @@ export {
 export { FinalError } from "./final-error.ts";
 export { type AnyHandlerDefinition, defineHandler, type Handler, type HandlerDefinition } from "./handler.ts";
 export { builtInHandlers } from "./handlers/built-in.ts";
+export type { DeviceKey, KeyVault } from "./device-key.ts";
 export { type IdentityStore, memoryIdentityStore } from "./identity.ts";
 export { fileIdentityStore } from "./runtime/file-identity-store.ts";
 export { fileSpool } from "./runtime/file-spool.ts";
 export type { JobContext, JobLogLevel } from "./job-context.ts";
 export type { Log, WorkerEvent } from "./log.ts";
+export { rotateKey, type RotateKeyOptions } from "./rotate-key.ts";
 export type { Spool } from "./spool.ts";
 export { Worker, type WorkerOptions } from "./worker.ts";
 export { type ErrorCode, MusterError } from "../shared/errors.ts";

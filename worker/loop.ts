@@ -36,7 +36,7 @@ const leastPauseMs = 250;
 const silenceMs = [3_000, 5_000, 10_000, 30_000];
 
 /** These end the worker: no later call can succeed. */
-const fatalCodes: ReadonlySet<ErrorCode> = new Set(["worker_revoked", "not_found"]);
+const fatalCodes: ReadonlySet<ErrorCode> = new Set(["worker_revoked", "not_found", "proof_invalid"]);
 
 /**
  * The worker's conversation with the control plane: one call at a time, and what comes up meanwhile goes together

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { UnavailableError } from "../shared/errors.ts";
+import { errorList, UnavailableError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
 import { type DataApiError, errorFromSql } from "../shared/sql-errors.ts";
 import type { Assignment, AttemptRef, AttemptResult, JobEvent, StoppedAttempt } from "./attempt.ts";
-import { exchange } from "./http.ts";
+import { type Answer, exchange } from "./http.ts";
 
 // What the control plane answers, read leniently: fields of a later release are ignored.
 const assignment = z.object({
@@ -178,8 +178,7 @@ export function createRpc(options: RpcOptions): WorkerRpc {
     timeoutMs?: number,
   ): Promise<z.output<T>> {
     let answer = await post(name, parameters, await options.token(), timeoutMs);
-    // A token may end early: the machine slept, or the signing key was changed.
-    if (answer.status === 401) answer = await post(name, parameters, await options.token({ renew: true }), timeoutMs);
+    if (isTokenRefused(answer)) answer = await post(name, parameters, await options.token({ renew: true }), timeoutMs);
     if (!answer.ok) {
       throw typeof answer.body === "object" && answer.body !== null && "code" in answer.body
         ? errorFromSql(answer.body as DataApiError, answer.status)
@@ -242,6 +241,12 @@ export function createRpc(options: RpcOptions): WorkerRpc {
       await call("goodbye", { reason }, z.unknown());
     },
   };
+}
+
+/** A token may end early: the machine slept, the signing key was changed, or the key that the token names. */
+function isTokenRefused({ status, body }: Answer): boolean {
+  return status === 401 ||
+    (typeof body === "object" && body !== null && "code" in body && body.code === errorList.unauthenticated.sqlState);
 }
 
 function toRow({ jobId, attempt }: AttemptRef): { job_id: string; attempt: number } {

@@ -1,4 +1,3 @@
-import type { ProofPurpose } from "../shared/auth/device-proof.ts";
 import { EnrollAnswer } from "../shared/contracts/enroll.ts";
 import { ClockSkewedError, MusterError, UnauthenticatedError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
@@ -30,6 +29,9 @@ export interface EnrollDetails {
   readonly version: string;
 }
 
+/** Makes a request's body with proofs of the given time; each try takes new ones. */
+type ProvingBody = (now: () => number) => Promise<Record<string, unknown>>;
+
 /** Calls wait for a new token: this must fit into the lease of the jobs that run. */
 const timeoutMs = 8_000;
 
@@ -51,17 +53,26 @@ export class Session {
   /** Joins the project with an enrollment token. */
   async enroll(details: EnrollDetails): Promise<EnrollAnswer> {
     const { identity } = this.#options;
-    const answer = await this.#post("/functions/v1/enroll", { kind: "enroll", token: details.token }, {
-      token: details.token,
+    const { token, name, capabilities, labels, slots, version } = details;
+    const answer = await this.#post("/functions/v1/enroll", async (now) => ({
+      ...{ token, capabilities, labels, slots, version },
+      ...(name === undefined ? {} : { name }),
       publicJwk: identity.publicJwk,
-      ...(details.name === undefined ? {} : { name: details.name }),
-      capabilities: details.capabilities,
-      labels: details.labels,
-      slots: details.slots,
-      version: details.version,
-    });
+      proof: await identity.prove({ kind: "enroll", token }, now),
+    }));
     await this.#take(answer);
     return answer;
+  }
+
+  /**
+   * Gives the worker a new key; the old one, and every token bound to it, is void from then on. A change that an earlier
+   * process began is carried through, which is all it takes.
+   */
+  async rotateKey(): Promise<void> {
+    // Not while a token is being got by the old key. What asks for a token meanwhile waits for this.
+    while (this.#refreshing !== undefined) await this.#refreshing.catch(() => {});
+    this.#refreshing = this.#rotate().finally(() => this.#refreshing = undefined);
+    await this.#refreshing;
   }
 
   /** Gets a new token by a proof of the device key. Calls at the same time share one request. */
@@ -92,12 +103,56 @@ export class Session {
 
   async #refresh(): Promise<string> {
     const { identity } = this.#options;
-    if (identity.workerId === null) {
-      throw new UnauthenticatedError("Cannot refresh a token: this worker has not enrolled");
-    }
-    const { workerId } = identity;
-    const answer = await this.#post("/functions/v1/enroll/refresh", { kind: "refresh", workerId }, { workerId });
+    const workerId = this.#workerId("refresh a token");
+    if (identity.isRotating) return await this.#finishRotation(workerId);
+    const answer = await this.#post("/functions/v1/enroll/refresh", async (now) => ({
+      workerId,
+      proof: await identity.prove({ kind: "refresh", workerId }, now),
+    }));
     return await this.#take(answer);
+  }
+
+  async #rotate(): Promise<string> {
+    const workerId = this.#workerId("change the key");
+    await this.#options.identity.beginRotation();
+    return await this.#finishRotation(workerId);
+  }
+
+  /**
+   * Both keys are on disk, and one of them is the worker's. If it is the old one, the change is made (again); a request
+   * of an earlier try that arrives after that finds its key void. If not, the answer to an earlier try was lost.
+   */
+  async #finishRotation(workerId: string): Promise<string> {
+    const { identity } = this.#options;
+    try {
+      const rotated = await this.#post("/functions/v1/enroll/rotate", async (now) => ({
+        workerId,
+        ...await identity.proveRotation(workerId, now),
+      }));
+      return await this.#succeed(rotated);
+    } catch (error) {
+      if (!(error instanceof MusterError)) throw error;
+      if (error.code === "conflict") await identity.dropRotation();
+      if (error.code !== "proof_invalid") throw error;
+    }
+    const answer = await this.#post("/functions/v1/enroll/refresh", async (now) => ({
+      workerId,
+      proof: await identity.proveAsNext({ kind: "refresh", workerId }, now),
+    }));
+    return await this.#succeed(answer);
+  }
+
+  async #succeed(answer: EnrollAnswer): Promise<string> {
+    await this.#options.identity.finishRotation();
+    const { workerId } = answer;
+    this.#options.log({ level: "info", event: "worker.key_rotated", message: "has a new key", fields: { workerId } });
+    return await this.#take(answer);
+  }
+
+  #workerId(doing: string): string {
+    const { workerId } = this.#options.identity;
+    if (workerId === null) throw new UnauthenticatedError(`Cannot ${doing}: this worker has not enrolled`);
+    return workerId;
   }
 
   async #take(answer: EnrollAnswer): Promise<string> {
@@ -133,23 +188,23 @@ export class Session {
           message: `Cannot refresh the worker's token: ${error instanceof Error ? error.message : String(error)}`,
           fields: error instanceof MusterError ? { code: error.code } : {},
         });
-        // A revoked worker hears of it from its next call as well; asking again would not help.
-        if (error instanceof MusterError && error.code === "worker_revoked") return;
+        // A worker that was shut out hears of it from its next call as well; asking again would not help.
+        if (error instanceof MusterError && ["worker_revoked", "proof_invalid"].includes(error.code)) return;
         await sleep(retryDelay(failures, { baseMs: 1000, capMs: 30_000 }), this.#ended.signal);
       }
     }
   }
 
   /** A proof is refused where this machine's clock is off, with the project's time: the next one goes by that. */
-  async #post(path: string, purpose: ProofPurpose, body: Record<string, unknown>): Promise<EnrollAnswer> {
+  async #post(path: string, body: ProvingBody): Promise<EnrollAnswer> {
     try {
-      return await this.#postProof(path, purpose, body);
+      return await this.#postOnce(path, body);
     } catch (error) {
       const serverTime = error instanceof ClockSkewedError ? Date.parse(error.serverTime ?? "") : NaN;
       if (Number.isNaN(serverTime)) throw error;
       this.#clockOffsetMs = serverTime - Date.now();
       this.#tellClock();
-      return await this.#postProof(path, purpose, body);
+      return await this.#postOnce(path, body);
     }
   }
 
@@ -165,10 +220,9 @@ export class Session {
     });
   }
 
-  async #postProof(path: string, purpose: ProofPurpose, body: Record<string, unknown>): Promise<EnrollAnswer> {
-    const { url, identity, fetch, headers } = this.#options;
-    const proof = await identity.prove(purpose, () => Date.now() + this.#clockOffsetMs);
-    const json = { ...body, proof };
+  async #postOnce(path: string, body: ProvingBody): Promise<EnrollAnswer> {
+    const { url, fetch, headers } = this.#options;
+    const json = await body(() => Date.now() + this.#clockOffsetMs);
     const answer = await exchange(url + path, { fetch, method: "POST", headers: headers(), json, timeoutMs });
     if (!answer.ok) {
       const error = errorFromAnswer(answer.status, answer.body);

@@ -31,6 +31,8 @@ export interface WorkerOptions {
   readonly url: string;
   /** Needed the first time only: afterwards the identity suffices. */
   readonly enrollmentToken?: string | undefined;
+  /** Enrolls again by the key it has, for what the token allows now. Default false: a known identity needs no token. */
+  readonly reEnroll?: boolean | undefined;
   /** Where the identity is kept. Default in memory: then every start needs the token, and is another worker. */
   readonly identity?: IdentityStore | undefined;
   /** Where results wait that cannot be delivered yet. Default in memory: then they last as long as the process. */
@@ -155,6 +157,16 @@ export class Worker {
     return this.drain(reason, 0);
   }
 
+  /**
+   * Gives the running worker a new key, without a pause in its work. The old key, and every copy of the identity made
+   * before, is void from then on.
+   */
+  async rotateKey(): Promise<void> {
+    const parts = this.#parts;
+    if (parts === undefined) throw new InvalidRequestError("Cannot change the key: the worker has not started");
+    await parts.session.rotateKey();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
@@ -175,10 +187,12 @@ export class Worker {
       headers,
       onToken: (token) => this.#parts?.link?.setToken(token),
     });
-    const { enrollmentToken, name = runtime.hostName(), capabilities = [], labels = {} } = this.#options;
+    const { enrollmentToken, name = runtime.hostName(), capabilities = [], labels = {}, reEnroll = false } =
+      this.#options;
     await connect({
       identity,
       session,
+      reEnroll,
       details: { token: enrollmentToken, name, capabilities, labels, slots: this.#slots, version },
       log: this.#log,
       signal: this.#stopping.signal,
@@ -234,7 +248,7 @@ export class Worker {
     const jitter = random === undefined ? {} : { random };
     const artifacts = new Artifacts({
       url: this.#url,
-      headers: async () => ({ ...headers(), authorization: `Bearer ${await session.token()}` }),
+      headers: async (options) => ({ ...headers(), authorization: `Bearer ${await session.token(options)}` }),
       fetch: this.#fetch,
       ...jitter,
     });

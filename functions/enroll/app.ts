@@ -4,7 +4,13 @@ import type { TokenSigner } from "../../shared/auth/access-token.ts";
 import { deviceFingerprint, verifyDeviceProof } from "../../shared/auth/device-proof.ts";
 import { sha256Hex } from "../../shared/auth/hash.ts";
 import { channels } from "../../shared/channels.ts";
-import { ClientTokenAnswer, EnrollAnswer, EnrollRequest, RefreshRequest } from "../../shared/contracts/enroll.ts";
+import {
+  ClientTokenAnswer,
+  EnrollAnswer,
+  EnrollRequest,
+  RefreshRequest,
+  RotateRequest,
+} from "../../shared/contracts/enroll.ts";
 import { limits } from "../../shared/contracts/limits.ts";
 import type { EnrollDb, EnrolledWorker } from "../../shared/db/enroll.ts";
 import { musterError } from "../../shared/errors.ts";
@@ -71,6 +77,19 @@ export function createApp(deps: Deps) {
       c.var.log("info", "worker.refreshed", { workerId });
       return c.json(await answer(worker, verified.fingerprint), 200);
     })
+    .openapi(rotate, async (c) => {
+      const { workerId, publicJwk: { kty, crv, x, y }, proof, newProof } = c.req.valid("json");
+      const publicJwk = { kty, crv, x, y };
+      const fingerprint = await deviceFingerprint(publicJwk);
+      const old = await verifyDeviceProof(proof, { kind: "rotate", workerId, newFingerprint: fingerprint }, { now });
+      const successor = await verifyDeviceProof(newProof, { kind: "succeed", workerId, oldProof: proof }, { now });
+      if (successor.fingerprint !== fingerprint) {
+        throw musterError("proof_invalid", "Cannot accept the new key's proof: its key must be publicJwk");
+      }
+      const worker = await db.rotateWorkerKey(workerId, old, { publicJwk, fingerprint });
+      c.var.log("info", "worker.key_rotated", { workerId, tenantId: worker.tenantId });
+      return c.json(await answer(worker, fingerprint), 200);
+    })
     .openapi(clientToken, async (c) => {
       const { executorId, tenantId } = await db.authorizeClient(c.var.caller);
       const token = await signer.signClient({ executorId, tenantId });
@@ -106,6 +125,17 @@ const refresh = createRoute({
   summary: "Get a worker's next access token by a fresh proof of its key",
   tags,
   request: { body: jsonBody(RefreshRequest) },
+  responses: { 200: json(EnrollAnswer, "The worker and its access token"), ...problems },
+});
+
+const rotate = createRoute({
+  method: "post",
+  path: "/rotate",
+  operationId: "rotateWorkerKey",
+  summary: "Give a worker another key, by a proof of the old one and a proof of the new one",
+  description: "The worker stays the same. The old key and every token bound to it are void at once.",
+  tags,
+  request: { body: jsonBody(RotateRequest) },
   responses: { 200: json(EnrollAnswer, "The worker and its access token"), ...problems },
 });
 

@@ -5,12 +5,17 @@ import { MusterError, musterError } from "../errors.ts";
 import { sha256Hex } from "./hash.ts";
 
 /**
- * What a device proof is for: to enroll with a token, or to refresh the token of a worker. A proof for one is of no
- * use for the other, nor with another token or worker.
+ * What a device proof is for: to enroll with a token, to refresh the token of a worker, or to change its key. A proof
+ * for one is of no use for the other, nor with another token or worker.
+ *
+ * A change takes two: `rotate`, by which the old key names the new one, and `succeed`, by which the new one answers to
+ * that very proof.
  */
 export type ProofPurpose =
   | { readonly kind: "enroll"; readonly token: string }
-  | { readonly kind: "refresh"; readonly workerId: string };
+  | { readonly kind: "refresh"; readonly workerId: string }
+  | { readonly kind: "rotate"; readonly workerId: string; readonly newFingerprint: string }
+  | { readonly kind: "succeed"; readonly workerId: string; readonly oldProof: string };
 
 /** What a verified proof says. */
 export interface DeviceProof {
@@ -27,6 +32,27 @@ function audience(purpose: ProofPurpose): string {
   return `muster:${purpose.kind}`;
 }
 
+/** What a proof for a purpose must say, and how the rule for each claim reads. */
+async function claimsFor(purpose: ProofPurpose): Promise<Readonly<Record<string, { value: string; rule: string }>>> {
+  const worker = (workerId: string) => ({ value: workerId, rule: "the worker's id" });
+  switch (purpose.kind) {
+    case "enroll":
+      return { tkh: { value: await sha256Hex(purpose.token), rule: "the sha256 of the enrollment token" } };
+    case "refresh":
+      return { sub: worker(purpose.workerId) };
+    case "rotate":
+      return {
+        sub: worker(purpose.workerId),
+        njkt: { value: purpose.newFingerprint, rule: "the new key's thumbprint" },
+      };
+    case "succeed":
+      return {
+        sub: worker(purpose.workerId),
+        oph: { value: await sha256Hex(purpose.oldProof), rule: "the sha256 of the old key's proof" },
+      };
+  }
+}
+
 /** RFC 7638 thumbprint of a device's key: its `device_fingerprint`, and `cnf.jkt` of its tokens. */
 export function deviceFingerprint(publicJwk: PublicJwk): Promise<string> {
   return calculateJwkThumbprint({ kty: publicJwk.kty, crv: publicJwk.crv, x: publicJwk.x, y: publicJwk.y }, "sha256");
@@ -39,7 +65,9 @@ export async function makeDeviceProof(
   options: { readonly now?: () => number; readonly jti?: string } = {},
 ): Promise<string> {
   const { kty, crv, x, y } = key.publicJwk;
-  const claims = purpose.kind === "enroll" ? { tkh: await sha256Hex(purpose.token) } : { sub: purpose.workerId };
+  const claims = Object.fromEntries(
+    Object.entries(await claimsFor(purpose)).map(([name, { value }]) => [name, value]),
+  );
   return await new SignJWT(claims)
     .setProtectedHeader({ typ: proofType, alg: "ES256", jwk: { kty, crv, x, y } })
     .setAudience(audience(purpose))
@@ -65,9 +93,8 @@ export async function verifyDeviceProof(
   if (typeof jti !== "string" || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(jti)) {
     throw invalid("jti must be a UUID");
   }
-  if (purpose.kind === "refresh" && claims["sub"] !== purpose.workerId) throw invalid("sub must be the worker's id");
-  if (purpose.kind === "enroll" && claims["tkh"] !== await sha256Hex(purpose.token)) {
-    throw invalid("tkh must be the sha256 of the enrollment token");
+  for (const [name, { value, rule }] of Object.entries(await claimsFor(purpose))) {
+    if (claims[name] !== value) throw invalid(`${name} must be ${rule}`);
   }
   if (Math.abs(nowSeconds - iat) > limits.proofSeconds) throw skewed(iat, nowSeconds);
   return {

@@ -38,6 +38,14 @@ export const RefreshRequest = z.strictObject({
 }).meta({ id: "RefreshRequest" });
 export type RefreshRequest = z.infer<typeof RefreshRequest>;
 
+export const RotateRequest = z.strictObject({
+  workerId: Id,
+  publicJwk: PublicJwk.describe("The new key"),
+  proof: Proof.describe("Proof of the old key, which names the new one"),
+  newProof: Proof.describe("Proof of the new key, which names the old key's proof"),
+}).meta({ id: "RotateRequest" });
+export type RotateRequest = z.infer<typeof RotateRequest>;
+
 const Token = z.object({
   accessToken: z.string().describe("JWT for the Data API and Realtime"),
   tokenType: z.literal("Bearer"),
@@ -47,7 +55,7 @@ const Token = z.object({
   publishableKey: z.string().describe("The project's publishable key, for the apikey header"),
 });
 
-/** Answer of `POST /enroll` and `POST /enroll/refresh`. */
+/** Answer of `POST /enroll`, `POST /enroll/refresh` and `POST /enroll/rotate`. */
 export const EnrollAnswer = Token.extend({
   workerId: Id,
   tenantId: Id,

@@ -3,10 +3,18 @@ import type { Caller } from "../auth/caller.ts";
 import { errorFromSql } from "../sql-errors.ts";
 import type { SqlCall } from "./sql-call.ts";
 
+/** Of a public JWK what makes the key, and nothing else that was sent along. */
+export interface EcPublicKey {
+  readonly kty: "EC";
+  readonly crv: "P-256";
+  readonly x: string;
+  readonly y: string;
+}
+
 /** A machine that asks to be let in; its proof was verified. */
 export interface EnrollingWorker {
   readonly name: string | null;
-  readonly publicJwk: { readonly kty: "EC"; readonly crv: "P-256"; readonly x: string; readonly y: string };
+  readonly publicJwk: EcPublicKey;
   readonly capabilities: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly slots: number;
@@ -31,6 +39,12 @@ export interface EnrollDb {
     address: string | null,
   ): Promise<EnrolledWorker>;
   refreshWorker(workerId: string, proof: DeviceProof): Promise<EnrolledWorker>;
+  /** `proof` is the old key's; that of the new key was verified, too. */
+  rotateWorkerKey(
+    workerId: string,
+    proof: DeviceProof,
+    newKey: { readonly publicJwk: EcPublicKey; readonly fingerprint: string },
+  ): Promise<EnrolledWorker>;
   /** The executor behind an API key. */
   authorizeClient(caller: Caller): Promise<{ tenantId: string; executorId: string }>;
 }
@@ -53,6 +67,15 @@ export function createEnrollDb(call: SqlCall): EnrollDb {
     },
     refreshWorker: (workerId, { fingerprint, jti, expiresAt }) =>
       call("refresh_worker", { workerId, fingerprint, proofJti: jti, proofExpiresAt: expiresAt.toISOString() }),
+    rotateWorkerKey: (workerId, { fingerprint, jti, expiresAt }, newKey) =>
+      call("rotate_worker_key", {
+        workerId,
+        fingerprint,
+        newJwk: newKey.publicJwk,
+        newFingerprint: newKey.fingerprint,
+        proofJti: jti,
+        proofExpiresAt: expiresAt.toISOString(),
+      }),
     authorizeClient: (caller) => call("authorize_client", {}, caller),
   };
 }

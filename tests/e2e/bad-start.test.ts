@@ -64,17 +64,23 @@ Deno.test("slots, labels and options that make no sense are explained", async ()
   assert.match(await explanation({ token: "mse_x", capabilities: many }), /101 capabilities: at most 100/);
 });
 
-Deno.test("an identity that is in use, or of another project, is explained", async () => {
+Deno.test("an identity that is in use, of another project, or open to others is explained", async () => {
   await using worker = await startWorker({ token: await newToken() });
   assert.match(await explanation({ identity: worker.identity }), /a worker that runs on this machine is using it\./);
 
   const kept = JSON.parse(await Deno.readTextFile(worker.identity));
   const folder = await Deno.makeTempDir();
   const foreign = join(folder, "foreign.json");
-  await Deno.writeTextFile(foreign, JSON.stringify({ ...kept, url: "https://other.example" }));
+  await Deno.writeTextFile(foreign, JSON.stringify({ ...kept, url: "https://other.example" }), {
+    mode: 0o600,
+  });
   assert.match(await explanation({ identity: foreign }), /it belongs to https:\/\/other\.example, not to /);
   await Deno.writeTextFile(foreign, "{}");
   assert.match(await explanation({ identity: foreign }), /is not a worker's identity\./);
+  if (Deno.build.os !== "windows") {
+    await Deno.chmod(foreign, 0o644);
+    assert.match(await explanation({ identity: foreign }), /other users .* can read its key\.\nRun chmod 600 /);
+  }
   await Deno.remove(folder, { recursive: true });
 });
 

@@ -146,7 +146,7 @@ export const workerMutations: readonly Mutation[] = [
     breaks: "A call refused for its token is not made again with a new one",
     file: "worker/rpc.ts",
     find:
-      "if (answer.status === 401) answer = await post(name, parameters, await options.token({ renew: true }), timeoutMs);",
+      "if (isTokenRefused(answer)) answer = await post(name, parameters, await options.token({ renew: true }), timeoutMs);",
     replace: "",
     tests: ["worker/rpc.test.ts"],
   },

@@ -53,6 +53,7 @@ const doors: Record<string, Role[]> = {
   "revoke_enrollment_token(jsonb,uuid)": ["service_role"],
   "revoke_worker(jsonb,uuid)": ["service_role"],
   "rotate_api_key(jsonb,uuid,text,text,integer)": ["service_role"],
+  "rotate_worker_key(uuid,text,jsonb,text,text,timestamp with time zone)": ["service_role"],
   "submit_jobs(jsonb,jsonb,text)": ["service_role"],
   "tick()": ["service_role"],
 };

@@ -1,5 +1,5 @@
-import { makeDeviceProof } from "../../shared/auth/device-proof.ts";
-import type { EnrollAnswer, EnrollRequest, PublicJwk } from "../../shared/contracts/enroll.ts";
+import { deviceFingerprint, makeDeviceProof } from "../../shared/auth/device-proof.ts";
+import type { EnrollAnswer, EnrollRequest, PublicJwk, RotateRequest } from "../../shared/contracts/enroll.ts";
 import { errorFromSql } from "../../shared/sql-errors.ts";
 import { errorFromAnswer } from "../../shared/problem.ts";
 import { project } from "./project.ts";
@@ -28,6 +28,21 @@ export class Device {
 
   refreshProof(workerId: string, options?: { now?: () => number; jti?: string }): Promise<string> {
     return makeDeviceProof(this.#keys, { kind: "refresh", workerId }, options);
+  }
+
+  /** The body of `POST /enroll/rotate` by which `next` follows this key. */
+  async rotateRequest(
+    workerId: string,
+    next: Device,
+    options?: { now?: () => number; jti?: string },
+  ): Promise<RotateRequest> {
+    const newFingerprint = await deviceFingerprint(next.publicJwk);
+    const proof = await makeDeviceProof(this.#keys, { kind: "rotate", workerId, newFingerprint }, options);
+    return { workerId, publicJwk: next.publicJwk, proof, newProof: await next.succeedProof(workerId, proof) };
+  }
+
+  succeedProof(workerId: string, oldProof: string): Promise<string> {
+    return makeDeviceProof(this.#keys, { kind: "succeed", workerId, oldProof });
   }
 
   /** The body of `POST /enroll`. */

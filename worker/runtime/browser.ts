@@ -17,6 +17,7 @@ export const browser: Runtime = {
     localStorage.setItem(path, text);
     return Promise.resolve();
   },
+  isPrivate: () => Promise.resolve(true),
   list: (folder) =>
     Promise.resolve(
       Array.from({ length: localStorage.length }, (_, index) => localStorage.key(index) ?? "")

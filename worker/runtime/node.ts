@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { chmod, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -30,6 +30,10 @@ export const node: Runtime = {
     // The mode above counts for a new file only, and is cut by the umask.
     await chmod(draft, 0o600);
     await rename(draft, path);
+  },
+  async isPrivate(path) {
+    // Windows has no such bits: there the folder of the user is private.
+    return process.platform === "win32" || ((await stat(path)).mode & 0o077) === 0;
   },
   async list(folder) {
     try {

@@ -16,6 +16,8 @@ export interface Runtime {
   readText(path: string): Promise<string | null>;
   /** Replaces the file as a whole, readable by its owner alone (mode 0600), and safe from a power cut. */
   writePrivateText(path: string, text: string): Promise<void>;
+  /** Whether nobody but its owner can read a file that is there, as far as this machine tells. */
+  isPrivate(path: string): Promise<boolean>;
   /** The paths of the files in a folder; none when there is no such folder. */
   list(folder: string): Promise<string[]>;
   /** Removes a file, if it is there. */
