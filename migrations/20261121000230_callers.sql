@@ -94,6 +94,7 @@ begin
     perform muster_private.fail('MU002', format('Cannot %s with this key or role', resolve_caller.needs),
       'Use a key with this scope, or a member whose role allows it');
   end if;
+  perform muster_private.set_actor(v_caller.actor);
   return v_caller;
 end
 $$;

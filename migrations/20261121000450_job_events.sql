@@ -1,24 +1,42 @@
 -- What happened to a job: written by the scheduler and the worker that holds it, read by apps.
 
 -- The rows of the jobs must be locked by the caller: the numbers have no gaps because writers take turns.
+-- The audit log gets one entry for up to 500 of them.
 create function muster_private.record_status(job_ids uuid[], at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  v_most constant integer := 500;
+  v_actor jsonb;
 begin
   if coalesce(cardinality(record_status.job_ids), 0) = 0 then
     return;
   end if;
-  insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
-  select j.id,
-    1 + coalesce((select max(e.sequence) from muster.job_events e where e.job_id = j.id), 0),
-    j.tenant_id, j.attempts, 'status',
-    jsonb_strip_nulls(jsonb_build_object('status', j.status, 'worker_id', j.worker_id, 'error', j.error)),
+  v_actor := muster_private.current_actor();
+  with recorded as (
+    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+    select j.id,
+      1 + coalesce((select max(e.sequence) from muster.job_events e where e.job_id = j.id), 0),
+      j.tenant_id, j.attempts, 'status',
+      jsonb_strip_nulls(jsonb_build_object('status', j.status, 'worker_id', j.worker_id, 'error', j.error)),
+      record_status.at
+    from muster.jobs j
+    where j.id = any (record_status.job_ids)
+    returning job_id, tenant_id, attempt, data
+  ), parts as (
+    select r.*, (row_number() over (partition by r.tenant_id) - 1) / v_most as part from recorded r
+  )
+  insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
+  select p.tenant_id, v_actor, 'jobs.changed', 'jobs',
+    jsonb_build_object('jobs', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('id', p.job_id, 'status', p.data -> 'status',
+      'attempt', p.attempt, 'worker_id', p.data -> 'worker_id')))),
     record_status.at
-  from muster.jobs j
-  where j.id = any (record_status.job_ids);
+  from parts p
+  group by p.tenant_id, p.part;
 end
 $$;
-comment on function muster_private.record_status(uuid[], timestamptz) is 'Adds the present status of the jobs to their events';
+comment on function muster_private.record_status(uuid[], timestamptz) is
+  'Adds the present status of the jobs to their events, and to the audit log';
 
 -- Numbers continue the job's own count; the worker's number makes a repeated report harmless.
 create function muster_private.store_events(worker muster.worker_devices, events jsonb, at timestamptz) returns jsonb

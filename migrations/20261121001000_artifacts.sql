@@ -22,6 +22,32 @@ end
 $$;
 comment on function muster_private.artifact_json(muster.artifacts) is 'An artifact as its callers see it';
 
+create function muster_private.audit_artifact(artifact muster.artifacts, actor jsonb, action text) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform muster_private.audit((audit_artifact.artifact).tenant_id, audit_artifact.actor, audit_artifact.action,
+    (audit_artifact.artifact).id::text, jsonb_strip_nulls(jsonb_build_object(
+      'job_id', (audit_artifact.artifact).job_id, 'attempt', (audit_artifact.artifact).attempt)));
+end
+$$;
+comment on function muster_private.audit_artifact(muster.artifacts, jsonb, text) is 'Notes in the audit log that a file was made, finished, rejected or handed out';
+
+-- The function that reads a file's bytes calls as itself, after it has asked who may finish the file.
+create function muster_private.artifact_owner(artifact muster.artifacts) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return case
+    when (artifact_owner.artifact).worker_id is not null
+      then jsonb_build_object('kind', 'worker', 'id', (artifact_owner.artifact).worker_id)
+    when (artifact_owner.artifact).executor_id is not null
+      then jsonb_build_object('kind', 'executor', 'id', (artifact_owner.artifact).executor_id)
+    else '{"kind": "system"}' end;
+end
+$$;
+comment on function muster_private.artifact_owner(muster.artifacts) is 'Who announced a file: its worker or executor';
+
 -- A worker calls with its own token, the Edge Function on behalf of everybody else with the secret key.
 create function muster_private.is_worker() returns boolean
 language plpgsql stable set search_path = ''
@@ -98,6 +124,7 @@ begin
     coalesce(create_artifact.artifact ->> 'content_type', 'application/octet-stream'),
     (create_artifact.artifact ->> 'size_bytes')::bigint, create_artifact.artifact ->> 'sha256', v_now)
   returning * into v_artifact;
+  perform muster_private.audit_artifact(v_artifact, muster_private.current_actor(), 'artifact.created');
   return muster_private.artifact_json(v_artifact);
 end
 $$;
@@ -130,7 +157,9 @@ declare
 begin
   if not muster_private.is_worker() then
     v_caller := muster_private.resolve_caller(get_artifact.caller, 'read');
-    return muster_private.artifact_json(muster_private.artifact_of_tenant(get_artifact.artifact_id, v_caller.tenant_id));
+    v_artifact := muster_private.artifact_of_tenant(get_artifact.artifact_id, v_caller.tenant_id);
+    perform muster_private.audit_artifact(v_artifact, v_caller.actor, 'artifact.read');
+    return muster_private.artifact_json(v_artifact);
   end if;
   v_worker := muster_private.current_worker();
   v_artifact := muster_private.artifact_of_tenant(get_artifact.artifact_id, v_worker.tenant_id);
@@ -143,6 +172,7 @@ begin
     -- The same answer as for an unknown id: an unassigned worker learns nothing (I6).
     perform muster_private.fail('MU003', format('Cannot find artifact %s', get_artifact.artifact_id));
   end if;
+  perform muster_private.audit_artifact(v_artifact, muster_private.current_actor(), 'artifact.read');
   return muster_private.artifact_json(v_artifact);
 end
 $$;
@@ -204,6 +234,7 @@ begin
   if v_artifact.status = 'pending' then
     update muster.artifacts a set status = 'ready', finished_at = v_now
     where a.id = v_artifact.id returning * into v_artifact;
+    perform muster_private.audit_artifact(v_artifact, muster_private.artifact_owner(v_artifact), 'artifact.finished');
   end if;
   return muster_private.artifact_json(v_artifact);
 end
@@ -224,6 +255,7 @@ begin
   if not found then
     return null;
   end if;
+  perform muster_private.audit_artifact(v_artifact, muster_private.artifact_owner(v_artifact), 'artifact.rejected');
   return muster_private.artifact_json(v_artifact);
 end
 $$;

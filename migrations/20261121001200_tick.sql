@@ -242,6 +242,9 @@ begin
     return jsonb_build_object('ran', false);
   end if;
   v_now := muster_private.now();
+  perform muster_private.set_actor('{"kind": "system"}');
+  -- Before any lock is taken that others wait for.
+  perform muster_private.tend_audit(v_now);
   -- Pushes passed over the workers while they were locked for this: the tenants are looked at again below.
   v_freed := muster_private.excuse_silence(v_now);
   select * into v_lost from muster_private.expire_leases(v_now);

@@ -58,7 +58,8 @@ create policy executors_read on muster.job_events for select to muster_client
 create policy executors_read on muster.late_results for select to muster_client
   using (job_id in (select j.id from muster.jobs j));
 
--- Channels. One function answers for all of them; policies on realtime.messages ask it for the topic being joined.
+-- Channels. One function answers for all of them; policies on realtime.messages ask it for the topic being joined, by
+-- way of authorize_topic(), which counts what is refused.
 create function muster_private.may_use_topic(topic text, extension text, is_write boolean) returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -114,7 +115,7 @@ grant usage on schema muster_private to authenticated, muster_worker, muster_cli
 revoke execute on all functions in schema muster_private from public;
 grant execute on function muster_private.tenants_of_user(muster.member_role[]) to authenticated;
 grant execute on function muster_private.claim(text) to muster_client;
-grant execute on function muster_private.may_use_topic(text, text, boolean) to authenticated, muster_worker, muster_client;
+grant execute on function muster_private.authorize_topic(text, text, boolean) to authenticated, muster_worker, muster_client;
 
 -- A worker's token is useless outside this schema. Schema public is open to every role by default, and its functions
 -- too: here all roles that exist keep that right, by name, and only those of this system are left out.
@@ -153,6 +154,6 @@ begin
 end
 $$;
 create policy muster_channels_read on realtime.messages for select to authenticated, muster_worker, muster_client
-  using ((select muster_private.may_use_topic((select realtime.topic()), extension, false)));
+  using ((select muster_private.authorize_topic((select realtime.topic()), extension, false)));
 create policy muster_channels_write on realtime.messages for insert to muster_worker
-  with check ((select muster_private.may_use_topic((select realtime.topic()), extension, true)));
+  with check ((select muster_private.authorize_topic((select realtime.topic()), extension, true)));

@@ -72,7 +72,11 @@ export class Stage implements AsyncDisposable {
       delete from muster.jobs;
       delete from muster.concurrency_keys;
       delete from muster.job_classes;
+      delete from muster_private.audit_inbox;
+      set session_replication_role = replica;
       delete from muster.audit_log;
+      delete from muster_private.audit_chains;
+      set session_replication_role = origin;
       delete from realtime.messages;
       update muster_private.test_clock set at = '${start}';
       update muster_private.scheduler_state set last_tick_at = '${start}', was_late = false;

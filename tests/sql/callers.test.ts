@@ -47,6 +47,8 @@ const functions: Record<string, { needs: Need; args: (world: World) => Args }> =
   get_worker: { needs: "read", args: ({ worker }) => ({ worker_id: worker.id }) },
   drain_worker: { needs: "operate", args: ({ worker }) => ({ worker_id: worker.id }) },
   resume_worker: { needs: "operate", args: ({ worker }) => ({ worker_id: worker.id }) },
+  list_audit: { needs: "administer", args: () => ({}) },
+  verify_audit: { needs: "administer", args: () => ({}) },
   revoke_worker: { needs: "administer", args: ({ worker }) => ({ worker_id: worker.id }) },
   issue_api_key: {
     needs: "administer",
@@ -71,7 +73,7 @@ const functions: Record<string, { needs: Need; args: (world: World) => Args }> =
 };
 
 /** Functions that say for themselves who may call them; each has a test file of its own. */
-const ownRules = ["authorize_client", "bootstrap_tenant", "list_tenants"];
+const ownRules = ["authorize_client", "bootstrap_tenant", "list_tenants", "set_audit_retention"];
 
 const powers: Record<string, Need[]> = {
   api_key: ["read", "submit", "operate"],
@@ -268,8 +270,17 @@ async function createKey(db: TestDatabase, tenant: TestTenant, options: Args = {
 
 /** Everything that a refused call must leave as it was. */
 function snapshot(db: TestDatabase): Promise<unknown> {
-  const tables = ["jobs", "job_events", "artifacts", "worker_devices", "audit_log", "members", "enrollment_tokens"];
+  const tables = [
+    "muster.jobs",
+    "muster.job_events",
+    "muster.artifacts",
+    "muster.worker_devices",
+    "muster.members",
+    "muster.enrollment_tokens",
+    "muster.audit_log",
+    "muster_private.audit_inbox",
+  ];
   return Promise.all(
-    tables.map(async (table) => [...await db.sql.unsafe(`select t::text from muster.${table} t order by 1`)]),
+    tables.map(async (table) => [...await db.sql.unsafe(`select t::text from ${table} t order by 1`)]),
   );
 }

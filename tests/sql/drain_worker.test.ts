@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createTenant, createWorker, getJob, submit, succeeded } from "../support/actors.ts";
+import { auditEntries, createTenant, createWorker, getJob, submit, succeeded } from "../support/actors.ts";
 import { service, TestDatabase } from "../support/database.ts";
 
 Deno.test("drain_worker() gives a worker nothing new and lets it finish what it holds", async () => {
@@ -37,6 +37,10 @@ Deno.test("drain_worker() is noted in the audit log with who asked", async () =>
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant);
   await db.call(service, "drain_worker", { caller: tenant.caller, worker_id: worker.id });
-  const [row] = await db.sql`select actor, subject from muster.audit_log where action = 'worker.drained'`;
-  assert.deepEqual([row!.actor.kind, row!.actor.executor_id, row!.subject], ["api_key", tenant.executorId, worker.id]);
+  const [entry] = await auditEntries(db, tenant, "worker.drained");
+  assert.deepEqual([entry.actor.kind, entry.actor.executor_id, entry.subject], [
+    "api_key",
+    tenant.executorId,
+    worker.id,
+  ]);
 });

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { createTenant, eachRefused, refused, sha256, type TestTenant, workerOf } from "../support/actors.ts";
+import {
+  auditEntries,
+  createTenant,
+  eachRefused,
+  refused,
+  sha256,
+  type TestTenant,
+  workerOf,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("enroll_worker() lets a device in and answers what its token will say", async () => {
@@ -176,9 +184,9 @@ Deno.test("enroll_worker() notes who came in by which token in the audit log", a
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   const { worker_id } = await enroll(db, await createToken(db, tenant), deviceOf());
-  const [row] = await db.sql`select actor, subject from muster.audit_log where action = 'worker.enrolled'`;
+  const [entry] = await auditEntries(db, tenant, "worker.enrolled");
   const [token] = await db.sql`select id from muster.enrollment_tokens`;
-  assert.deepEqual([row!.actor, row!.subject], [{ kind: "enrollment_token", id: token!.id }, worker_id]);
+  assert.deepEqual([entry.actor, entry.subject], [{ kind: "enrollment_token", id: token!.id }, worker_id]);
 });
 
 Deno.test("enroll_worker() refuses misuse, and the token keeps its use and the proof its worth", async () => {

@@ -38,6 +38,7 @@ const doors: Record<string, Role[]> = {
   "list_api_keys(jsonb,jsonb,integer,text)": ["service_role"],
   "list_artifacts(jsonb,uuid)": ["service_role"],
   "list_enrollment_tokens(jsonb,jsonb,integer,text)": ["service_role"],
+  "list_audit(jsonb,jsonb,integer,text)": ["service_role"],
   "list_job_events(jsonb,uuid,bigint,integer)": ["service_role"],
   "list_jobs(jsonb,jsonb,integer,text)": ["service_role"],
   "list_members(jsonb)": ["service_role"],
@@ -54,15 +55,17 @@ const doors: Record<string, Role[]> = {
   "revoke_worker(jsonb,uuid)": ["service_role"],
   "rotate_api_key(jsonb,uuid,text,text,integer)": ["service_role"],
   "rotate_worker_key(uuid,text,jsonb,text,text,timestamp with time zone)": ["service_role"],
+  "set_audit_retention(jsonb,integer)": ["service_role"],
   "submit_jobs(jsonb,jsonb,text)": ["service_role"],
   "tick()": ["service_role"],
+  "verify_audit(jsonb,bigint,jsonb)": ["service_role"],
 };
 
 /** Helpers that policies need; all the others are for functions of schema muster alone. */
 const privateDoors: Record<string, Role[]> = {
   "tenants_of_user(muster.member_role[])": ["authenticated"],
   "claim(text)": ["muster_client"],
-  "may_use_topic(text,text,boolean)": ["authenticated", "muster_worker", "muster_client"],
+  "authorize_topic(text,text,boolean)": ["authenticated", "muster_worker", "muster_client"],
 };
 
 /** Who holds select on which table; which rows that shows is for row level security. Nobody may write. */
@@ -83,6 +86,9 @@ const tables: Record<string, Role[]> = {
   "muster.worker_classes": ["authenticated", "service_role"],
   "muster.worker_devices": ["authenticated", "service_role"],
   "muster.worker_heartbeats": ["authenticated", "service_role"],
+  "muster_private.audit_chains": [],
+  "muster_private.audit_inbox": [],
+  "muster_private.refused_joins": [],
   "muster_private.scheduler_state": [],
   "muster_private.used_proofs": [],
 };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createTenant, createWorker, getJob, refused, submit } from "../support/actors.ts";
+import { auditEntries, createTenant, createWorker, getJob, refused, submit } from "../support/actors.ts";
 import { service, TestDatabase } from "../support/database.ts";
 
 Deno.test("revoke_worker() shuts a worker out and gives its jobs to another, at once", async () => {
@@ -38,6 +38,5 @@ Deno.test("revoke_worker() may be repeated, and is noted in the audit log", asyn
   const worker = await createWorker(db, tenant);
   const args = { caller: { kind: "service", tenant_id: tenant.id }, worker_id: worker.id };
   assert.deepEqual(await db.call(service, "revoke_worker", args), await db.call(service, "revoke_worker", args));
-  const rows = await db.sql`select subject from muster.audit_log where action = 'worker.revoked'`;
-  assert.equal(rows[0]!.subject, worker.id);
+  assert.equal((await auditEntries(db, tenant, "worker.revoked"))[0].subject, worker.id);
 });

@@ -163,6 +163,7 @@ async function createWorld(db: TestDatabase): Promise<World> {
   const [claimed] = await worker.claim();
   await worker.complete([succeeded(claimed!, { secret: tenant.id })]);
   await worker.complete([failed(claimed!)]);
+  await db.sql`select muster_private.seal_audit(${tenant.id}, true)`;
   return { tenant, worker, jobs };
 }
 

@@ -186,6 +186,14 @@ export async function sentMessages(db: TestDatabase, topic?: string): Promise<Se
 
 export type SentMessage = { topic: string; event: string; is_private: boolean; payload: Answer; data: Answer };
 
+/** The audit log of a tenant, oldest first, sealed up to now: of one action, or all of it. */
+export async function auditEntries(db: TestDatabase, tenant: { id: string }, action?: string): Promise<Answer[]> {
+  const caller = { kind: "service", tenant_id: tenant.id };
+  const filters = action === undefined ? {} : { action };
+  const { entries } = await db.call(service, "list_audit", { caller, filters, page_size: 200 });
+  return entries.reverse();
+}
+
 /** Asserts that a call fails with the SQLSTATE, and answers the error. */
 export async function refused(call: Promise<unknown>, sqlState: string, what = "the call"): Promise<Answer> {
   const error = await call.then(() => undefined, (error) => error);

@@ -44,6 +44,20 @@ const questions: ReadonlyArray<readonly [string, string]> = [
      where l.status is distinct from j.status::text`,
   ],
   [
+    "a change of a job's status is not in the audit log, or more than once",
+    `select e.job_id, e.attempt, e.data ->> 'status' as status, count(distinct e.sequence) as events, count(l.id) as entries
+     from muster.job_events e
+     left join (
+       select (c ->> 'id')::uuid as id, (c ->> 'attempt')::integer as attempt, c ->> 'status' as status
+       from (select i.data from muster_private.audit_inbox i where i.action = 'jobs.changed'
+         union all select a.data from muster.audit_log a where a.action = 'jobs.changed') a
+       cross join lateral jsonb_array_elements(a.data -> 'jobs') c
+     ) l on l.id = e.job_id and l.attempt = e.attempt and l.status = e.data ->> 'status'
+     where e.kind = 'status'
+     group by e.job_id, e.attempt, e.data ->> 'status'
+     having count(l.id) <> count(distinct e.sequence) * count(distinct e.sequence)`,
+  ],
+  [
     "something happened to a job after its end",
     `select e.job_id, e.sequence, e.data ->> 'status' as status from muster.job_events e
      where e.kind = 'status' and e.data ->> 'status' in ('succeeded', 'failed', 'cancelled')
