@@ -1,57 +1,82 @@
 /**
- * Writes docs/openapi.json, the OpenAPI 3.1 document of every function, and docs/errors.md, the list of errors.
+ * Writes what is generated from the schemas and the list of errors: docs/openapi.json, docs/messages.schema.json,
+ * docs/reference.md and docs/errors.md, and functions/api/documents.json, which the function `api` serves.
  * With --check it writes nothing and fails when a file is not what would be written.
  */
 import { fileURLToPath } from "node:url";
 import { openApiDocument } from "../shared/http/api.ts";
 import { createLog } from "../shared/http/log.ts";
+import { createApp as createApiOfApi } from "./api/app.ts";
+import { toMarkdown } from "./api/blocks.ts";
+import type { Documents, MessagesDocument, OpenApiDocument } from "./api/documents.ts";
+import { errorsPage } from "./api/errors-page.ts";
+import { referencePage } from "./api/reference.ts";
 import { createApp as createArtifacts } from "./artifacts/app.ts";
 import { createApp as createEnroll } from "./enroll/app.ts";
-import { errorsPage } from "./errors-page.ts";
 import { createApp as createHealth } from "./health/app.ts";
 import { createApp as createJobs } from "./jobs/app.ts";
+import { messagesSchema } from "./messages-schema.ts";
 import { createApp as createTenants } from "./tenants/app.ts";
 import { createApp as createWorkers } from "./workers/app.ts";
 
 /** The documents by their paths in the repository. */
 export function generatedDocuments(): Record<string, string> {
+  const openApi = openApiOfAll() as unknown as OpenApiDocument;
+  const messages = messagesSchema() as unknown as MessagesDocument;
   return {
-    "docs/openapi.json": `${JSON.stringify(openApiOfAll(), null, 2)}\n`,
-    "docs/errors.md": errorsPage(),
+    "docs/openapi.json": asJson(openApi),
+    "docs/messages.schema.json": asJson(messages),
+    "docs/errors.md": toMarkdown(errorsPage(), "Written by functions/openapi.ts from shared/errors.ts."),
+    "docs/reference.md": toMarkdown(referencePage(openApi, messages), "Written by functions/openapi.ts."),
+    "functions/api/documents.json": asJson({ openApi, messages }),
   };
 }
 
-function openApiOfAll() {
-  // The apps are only asked for their declarations: no dependency of theirs is ever used.
+/** The app of every function. They are only asked for their declarations: no dependency of theirs is ever used. */
+export function allApps() {
   const deps = {
     db: {} as never,
     tokens: {} as never,
     store: {} as never,
     signer: {} as never,
+    documents: {} as Documents,
+    publicUrl: "http://localhost",
     platform: { publicUrl: "", publishableKey: "" },
     authenticate: () => Promise.resolve(),
     authenticateOperator: () => Promise.resolve(),
     findCaller: () => Promise.reject(new Error("Nobody calls")),
     log: createLog(),
   };
-  const apps = [
+  return [
     createEnroll(deps),
     createTenants(deps),
     createJobs(deps),
     createArtifacts(deps),
     createWorkers(deps),
     createHealth(deps),
+    createApiOfApi(deps),
   ];
-  const parts = apps.map((app) => openApiDocument(app, "Muster"));
+}
+
+function openApiOfAll() {
+  const parts = allApps().map((app) => openApiDocument(app, "Muster"));
   const [first] = parts;
+  const components: Record<string, object> = {};
+  for (const part of parts) {
+    for (const [kind, named] of Object.entries(part.components ?? {})) {
+      components[kind] = { ...components[kind], ...named };
+    }
+  }
   return {
     ...first,
+    tags: parts.flatMap(({ tags }) => tags ?? []),
     paths: Object.assign({}, ...parts.map(({ paths }) => paths)),
-    components: {
-      ...first?.components,
-      schemas: Object.assign({}, ...parts.map(({ components }) => components?.schemas)),
-    },
+    components,
   };
+}
+
+function asJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 if (import.meta.main) {

@@ -29,8 +29,12 @@ export function readPlatform(environment: Environment): Platform {
   if (publishableKey === undefined) {
     throw new Error("Cannot start: SUPABASE_PUBLISHABLE_KEYS or SUPABASE_ANON_KEY must be set");
   }
-  const publicUrl = (environment["MUSTER_PUBLIC_URL"] || url).replace(/\/+$/, "");
-  return { url, publicUrl, secretKey, secretKeys, publishableKey };
+  return { url, publicUrl: readPublicUrl(environment), secretKey, secretKeys, publishableKey };
+}
+
+/** Where everybody reaches the project. */
+export function readPublicUrl(environment: Environment): string {
+  return (environment["MUSTER_PUBLIC_URL"] || required(environment, "SUPABASE_URL")).replace(/\/+$/, "");
 }
 
 /** Reads the key that tokens are signed with; only the function `enroll` has it. */

@@ -1,4 +1,4 @@
-import { errorList, type FieldError, isErrorCode, MusterError, musterError } from "./errors.ts";
+import { type ErrorCode, errorList, type FieldError, isErrorCode, MusterError, musterError } from "./errors.ts";
 
 /** RFC 9457 problem document: the one shape of every error answer. */
 export interface ProblemDocument {
@@ -16,11 +16,16 @@ export interface ProblemDocument {
 
 export const problemContentType = "application/problem+json";
 
+/** Where the page about a code is, in the project that answered: the function `api` serves it. */
+export function problemType(code: ErrorCode): string {
+  return `/functions/v1/api/errors/${code}`;
+}
+
 /** The document for an error. An internal error keeps its message to itself: it may quote what nobody should see. */
 export function problem(error: MusterError, correlationId: string): ProblemDocument {
   const entry = errorList[error.code];
   return {
-    type: `urn:muster:error:${error.code}`,
+    type: problemType(error.code),
     title: entry.title,
     status: error.status,
     code: error.code,

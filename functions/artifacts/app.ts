@@ -17,7 +17,7 @@ import { createApi } from "../../shared/http/api.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 import { finishArtifact } from "./finish-artifact.ts";
 
@@ -64,6 +64,10 @@ const createArtifact = createRoute({
   path: "/",
   operationId: "createArtifact",
   summary: "Announce a file, and get a URL to upload it to",
+  description:
+    "Send the bytes there with PUT and the headers of the answer, then have them checked with `finish`. A worker " +
+    "names the job and attempt whose output it is.",
+  ...alsoFails("stale_attempt", "quota_exceeded", "conflict", "worker_revoked"),
   tags,
   security: callers,
   request: { body: jsonBody(CreateArtifactRequest) },
@@ -75,6 +79,8 @@ const listArtifacts = createRoute({
   path: "/",
   operationId: "listArtifacts",
   summary: "List a job's inputs and outputs",
+  description: "Those of a job the caller may read; a worker sees those of jobs that it holds.",
+  ...alsoFails("worker_revoked"),
   tags,
   security: callers,
   request: { query: ListArtifactsQuery },
@@ -86,6 +92,8 @@ const getArtifact = createRoute({
   path: "/{id}",
   operationId: "getArtifact",
   summary: "Read what is known about an artifact",
+  description: "Its size, hash and state; the bytes are reached by `download`.",
+  ...alsoFails("worker_revoked"),
   tags,
   security: callers,
   request: { params: ArtifactParams },
@@ -97,6 +105,8 @@ const finish = createRoute({
   path: "/{id}/finish",
   operationId: "finishArtifact",
   summary: "Have the uploaded bytes checked against the declared size and sha256",
+  description: "Only then can the artifact be read, or be an input. Bytes that differ reject it for good.",
+  ...alsoFails("conflict", "artifact_mismatch", "stale_attempt", "worker_revoked"),
   tags,
   security: callers,
   request: { params: ArtifactParams },
@@ -108,6 +118,8 @@ const download = createRoute({
   path: "/{id}/download",
   operationId: "downloadArtifact",
   summary: "Get a URL to download an artifact from",
+  description: "The URL needs no key and expires soon: ask for it when the bytes are wanted.",
+  ...alsoFails("conflict", "worker_revoked"),
   tags,
   security: callers,
   request: { params: ArtifactParams },

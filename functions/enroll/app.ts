@@ -19,7 +19,7 @@ import { clientAddress } from "../../shared/http/client-address.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 import type { Platform } from "../../shared/platform.ts";
 import { type TokenDeps, tokenRoutes } from "./tokens.ts";
@@ -107,12 +107,30 @@ export function createApp(deps: Deps) {
 
 const tags = ["enroll"];
 
+/** How a machine can be refused. */
+const refusals = [
+  "proof_invalid",
+  "proof_replayed",
+  "clock_skewed",
+  "worker_revoked",
+  "address_not_allowed",
+  "quota_exceeded",
+  "not_found",
+] as const;
+
 const enroll = createRoute({
   method: "post",
   path: "/",
   operationId: "enrollWorker",
   summary: "Let a machine in by its enrollment token and a proof of its key",
   description: "The same key enrolls as the same worker again and costs no further use of the token.",
+  ...alsoFails(
+    ...refusals,
+    "enrollment_token_invalid",
+    "enrollment_token_expired",
+    "enrollment_token_spent",
+    "conflict",
+  ),
   tags,
   request: { body: jsonBody(EnrollRequest) },
   responses: { 201: json(EnrollAnswer, "The worker and its access token"), ...problems },
@@ -123,6 +141,8 @@ const refresh = createRoute({
   path: "/refresh",
   operationId: "refreshWorker",
   summary: "Get a worker's next access token by a fresh proof of its key",
+  description: "A proof counts once. A revoked worker gets no token any more.",
+  ...alsoFails(...refusals),
   tags,
   request: { body: jsonBody(RefreshRequest) },
   responses: { 200: json(EnrollAnswer, "The worker and its access token"), ...problems },
@@ -144,6 +164,8 @@ const clientToken = createRoute({
   path: "/client-token",
   operationId: "createClientToken",
   summary: "Exchange an API key for a token that may listen on Realtime",
+  description: "The token reads the app's own channels, jobs and events, and nothing else.",
+  ...alsoFails(),
   tags,
   security: callers,
   responses: { 200: json(ClientTokenAnswer, "The token and the channels it may join"), ...problems },

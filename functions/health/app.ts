@@ -8,7 +8,7 @@ import { createApi } from "../../shared/http/api.ts";
 import type { FindCaller } from "../../shared/http/authenticate.ts";
 import type { Env } from "../../shared/http/env.ts";
 import type { Log } from "../../shared/http/log.ts";
-import { json, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 export interface Deps {
@@ -68,6 +68,9 @@ const getHealth = createRoute({
   path: "/",
   operationId: "getHealth",
   summary: "How the parts of the control plane are",
+  description:
+    "Answers 200 whatever it finds; `status` says whether all is well. Who runs a tenant is told its load, too.",
+  ...alsoFails(),
   tags: ["health"],
   security: [{}, ...callers],
   responses: { 200: json(Health, "The parts and their state, also when some of them fail"), ...problems },

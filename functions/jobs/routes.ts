@@ -14,7 +14,7 @@ import {
   WaitedJob,
   WaitQuery,
 } from "../../shared/contracts/jobs.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 const tags = ["jobs"];
@@ -24,6 +24,10 @@ export const submitJobs = createRoute({
   path: "/",
   operationId: "submitJobs",
   summary: "Submit one job, or up to 1,000",
+  description:
+    "One transaction stores the jobs and gives them to idle workers that fit. An idempotency key makes it safe to " +
+    "send the same job again: the answer is then 200 with the job as it is now. Needs the power `submit`.",
+  ...alsoFails("quota_exceeded", "secret_not_allowed", "conflict"),
   tags,
   security: callers,
   request: {
@@ -44,6 +48,9 @@ export const listJobs = createRoute({
   path: "/",
   operationId: "listJobs",
   summary: "List jobs, newest first",
+  description:
+    "Pages by cursor; jobs that are submitted in the meantime do not shift the pages. Without payloads and results.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: { query: ListJobsQuery },
@@ -55,6 +62,8 @@ export const getJob = createRoute({
   path: "/{id}",
   operationId: "getJob",
   summary: "Read a job",
+  description: "The job with its payload, its result or error, and the answers that came too late to count.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: { params: JobParams },
@@ -66,6 +75,8 @@ export const cancelJob = createRoute({
   path: "/{id}/cancel",
   operationId: "cancelJob",
   summary: "Cancel a job; one that has ended stays as it is",
+  description: "Takes effect at once: whatever the worker still answers is refused. The worker hears of it and stops.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: {
@@ -80,6 +91,8 @@ export const retryJob = createRoute({
   path: "/{id}/retry",
   operationId: "retryJob",
   summary: "Submit a failed or cancelled job anew",
+  description: "The new job has the same payload and requirements, attempts of its own, and no idempotency key.",
+  ...alsoFails("conflict", "quota_exceeded", "secret_not_allowed"),
   tags,
   security: callers,
   request: { params: JobParams },
@@ -91,6 +104,9 @@ export const listJobEvents = createRoute({
   path: "/{id}/events",
   operationId: "listJobEvents",
   summary: "Read what happened to a job, in order",
+  description:
+    "Status changes, progress, log lines and chunks, numbered without gaps. Ask again after `lastSequence` to go on.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: { params: JobParams, query: JobEventsQuery },
@@ -103,6 +119,7 @@ export const waitForJob = createRoute({
   operationId: "waitForJob",
   summary: "Wait for a job to end",
   description: "Answers as soon as the job has ended, or with the job as it is when the time is up.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: { params: JobParams, query: WaitQuery },

@@ -7,7 +7,7 @@ import { createApi } from "../../shared/http/api.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
-import { json, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 export interface Deps {
@@ -48,6 +48,8 @@ const listWorkers = createRoute({
   path: "/",
   operationId: "listWorkers",
   summary: "List workers",
+  description: "Every machine of the tenant, those that are offline or revoked included.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: { query: ListWorkersQuery },
@@ -59,6 +61,8 @@ const getWorker = createRoute({
   path: "/{id}",
   operationId: "getWorker",
   summary: "Read a worker",
+  description: "What it can do, whether it is heard of, and the jobs it holds.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: { params: WorkerParams },
@@ -70,6 +74,8 @@ const drainWorker = createRoute({
   path: "/{id}/drain",
   operationId: "drainWorker",
   summary: "Give a worker nothing new, and let it finish what it holds",
+  description: "Lasts until the worker is resumed, across its restarts. Needs the power `operate`.",
+  ...alsoFails("worker_revoked", "conflict"),
   tags,
   security: callers,
   request: { params: WorkerParams },
@@ -81,6 +87,8 @@ const resumeWorker = createRoute({
   path: "/{id}/resume",
   operationId: "resumeWorker",
   summary: "Give a drained worker jobs again",
+  description: "Changes nothing for one that was not drained. Needs the power `operate`.",
+  ...alsoFails("worker_revoked", "conflict"),
   tags,
   security: callers,
   request: { params: WorkerParams },
@@ -92,6 +100,10 @@ const revokeWorker = createRoute({
   path: "/{id}/revoke",
   operationId: "revokeWorker",
   summary: "Shut a worker out for good; its jobs go elsewhere",
+  description:
+    "Counts from its next call on, whatever its token says. The machine needs a new key and a new enrollment token " +
+    "to come back.",
+  ...alsoFails(),
   tags,
   security: callers,
   request: { params: WorkerParams },

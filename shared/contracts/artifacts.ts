@@ -10,7 +10,7 @@ export const artifactStatuses = ["pending", "ready", "rejected"] as const;
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, "Must be 64 lower-case hex digits");
 
-export const ArtifactParams = z.object({ id: Id });
+export const ArtifactParams = z.object({ id: Id.describe("The artifact's id") });
 
 export const CreateArtifactRequest = z.strictObject({
   name: text(limits.artifactNameLength).describe("File name"),
@@ -24,7 +24,15 @@ export const CreateArtifactRequest = z.strictObject({
 }).refine((artifact) => (artifact.jobId === undefined) === (artifact.attempt === undefined), {
   message: "jobId and attempt go together",
   path: ["attempt"],
-}).meta({ id: "CreateArtifactRequest" });
+}).meta({
+  id: "CreateArtifactRequest",
+  example: {
+    name: "photo.jpg",
+    sizeBytes: 5,
+    sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    contentType: "image/jpeg",
+  },
+});
 export type CreateArtifactRequest = z.input<typeof CreateArtifactRequest>;
 
 export const Artifact = z.object({
@@ -62,7 +70,7 @@ export const DownloadAnswer = z.object({
 }).meta({ id: "DownloadAnswer" });
 export type DownloadAnswer = z.infer<typeof DownloadAnswer>;
 
-export const ListArtifactsQuery = z.strictObject({ jobId: Id });
+export const ListArtifactsQuery = z.strictObject({ jobId: Id.describe("The job whose files are wanted") });
 
 export const ArtifactList = z.object({ artifacts: z.array(Artifact) }).meta({ id: "ArtifactList" });
 export type ArtifactList = z.infer<typeof ArtifactList>;

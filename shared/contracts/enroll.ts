@@ -29,13 +29,31 @@ export const EnrollRequest = z.strictObject({
   labels: Labels.optional(),
   slots: z.number().int().min(1).max(limits.slots).default(1).describe("How many jobs it runs at a time"),
   version: text(limits.nameLength).optional().describe("Version of the worker's software"),
-}).meta({ id: "EnrollRequest" });
+}).meta({
+  id: "EnrollRequest",
+  example: {
+    token: "mse_…",
+    publicJwk: {
+      kty: "EC",
+      crv: "P-256",
+      x: "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+      y: "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    },
+    proof: "eyJ0eXAiOiJtdXN0ZXItcHJvb2Yrand0…",
+    name: "gpu-7",
+    capabilities: ["compute/basic"],
+    slots: 2,
+  },
+});
 export type EnrollRequest = z.input<typeof EnrollRequest>;
 
 export const RefreshRequest = z.strictObject({
   workerId: Id,
   proof: Proof,
-}).meta({ id: "RefreshRequest" });
+}).meta({
+  id: "RefreshRequest",
+  example: { workerId: "e4d909c2-90d0-4b1c-a068-ffaddf22cbd0", proof: "eyJ0eXAiOiJtdXN0ZXItcHJvb2Yrand0…" },
+});
 export type RefreshRequest = z.infer<typeof RefreshRequest>;
 
 export const RotateRequest = z.strictObject({

@@ -25,7 +25,7 @@ export function isEnded(status: JobStatus): boolean {
 
 export const jobEventKinds = ["status", "progress", "log", "chunk"] as const;
 
-export const JobParams = z.object({ id: Id });
+export const JobParams = z.object({ id: Id.describe("The job's id") });
 
 /** Marks the one problem that is answered 413 rather than 400. */
 export const payloadTooLarge = "payload_too_large";
@@ -70,12 +70,15 @@ export const SubmitJob = z.strictObject({
     "First pause before a retry; default 1",
   ),
   retryCapSeconds: z.number().min(0).max(limits.retrySeconds).optional().describe("Longest pause; default 300"),
-}).meta({ id: "SubmitJob" });
+}).meta({
+  id: "SubmitJob",
+  example: { type: "calc.add", payload: { a: 2, b: 3 }, requires: ["compute/basic"], idempotencyKey: "order-7" },
+});
 export type SubmitJob = z.infer<typeof SubmitJob>;
 
 export const SubmitJobs = z.strictObject({
   jobs: z.array(SubmitJob).min(1).max(limits.jobsPerSubmit).describe("All are stored, or none"),
-}).meta({ id: "SubmitJobs" });
+}).meta({ id: "SubmitJobs", example: { jobs: [{ type: "calc.add", payload: { a: 2, b: 3 } }] } });
 export type SubmitJobs = z.infer<typeof SubmitJobs>;
 
 export const JobError = z.object({
@@ -134,7 +137,43 @@ export const Job = z.object({
     .describe(
       "Answers for attempts that had been replaced or ended; only where one job is asked for, and absent when there are none",
     ),
-}).meta({ id: "Job" });
+}).meta({
+  id: "Job",
+  example: {
+    id: "0b8f3a52-4a3e-4c8e-9a5c-2f8d8b6f7a10",
+    tenantId: "7c1f2f0e-6c55-4f0e-8f54-1d1b1a7c9e21",
+    type: "calc.add",
+    status: "succeeded",
+    executorId: "5a2c7d3e-91b4-4d1c-b0c3-6a0f5e4d3c2b",
+    workerId: "e4d909c2-90d0-4b1c-a068-ffaddf22cbd0",
+    workerName: "gpu-7",
+    payload: { a: 2, b: 3 },
+    result: { sum: 5 },
+    error: null,
+    idempotencyKey: "order-7",
+    attempts: 1,
+    maxAttempts: 3,
+    priority: 0,
+    runAt: null,
+    requires: ["compute/basic"],
+    labels: {},
+    concurrencyKey: null,
+    correlationId: "order-7",
+    progress: null,
+    progressNote: null,
+    inputs: [],
+    notify: false,
+    attemptTimeoutSeconds: 3600,
+    retryOf: null,
+    expiresAt: null,
+    createdAt: "2026-01-31T12:00:00.000Z",
+    updatedAt: "2026-01-31T12:00:01.000Z",
+    queuedAt: "2026-01-31T12:00:00.000Z",
+    assignedAt: "2026-01-31T12:00:00.000Z",
+    startedAt: "2026-01-31T12:00:00.100Z",
+    finishedAt: "2026-01-31T12:00:01.000Z",
+  },
+});
 export type Job = z.infer<typeof Job>;
 
 /** A job in a list: without its payload and its result. */
@@ -153,12 +192,12 @@ const statusList = z.string().max(200).transform((value) => value.split(",")).pi
 
 export const ListJobsQuery = z.strictObject({
   status: statusList.optional().meta({ type: "string", description: "One status or several, joined by commas" }),
-  type: text(limits.typeLength).optional(),
-  workerId: Id.optional(),
-  correlationId: Key.optional(),
-  idempotencyKey: Key.optional(),
-  createdAfter: Instant.optional(),
-  createdBefore: Instant.optional(),
+  type: text(limits.typeLength).optional().describe("Only jobs of this type"),
+  workerId: Id.optional().describe("Only jobs that this worker holds or ended"),
+  correlationId: Key.optional().describe("Only jobs with this correlation id"),
+  idempotencyKey: Key.optional().describe("Only the job of this key"),
+  createdAfter: Instant.optional().describe("Only jobs submitted after this instant"),
+  createdBefore: Instant.optional().describe("Only jobs submitted before this instant"),
   limit: z.coerce.number().int().min(1).max(limits.pageSize).default(50).describe("Jobs a page"),
   cursor: text(1_000).optional().describe("nextCursor of the page before"),
 });
@@ -172,10 +211,10 @@ export type JobList = z.infer<typeof JobList>;
 
 export const CancelJob = z.strictObject({
   reason: text(limits.reasonLength).optional().describe("Told to the worker and kept with the job"),
-}).meta({ id: "CancelJob" });
+}).meta({ id: "CancelJob", example: { reason: "Not needed any more" } });
 
 export const WaitQuery = z.strictObject({
-  timeoutSeconds: z.coerce.number().min(0).max(limits.waitSeconds).default(25),
+  timeoutSeconds: z.coerce.number().min(0).max(limits.waitSeconds).default(25).describe("How long to wait at most"),
 });
 
 /** Answer of `GET /jobs/:id/wait`: the job as it is when it ended, or when the time was up. */
@@ -187,7 +226,7 @@ export type WaitedJob = z.infer<typeof WaitedJob>;
 export const JobEventsQuery = z.strictObject({
   after: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0)
     .describe("Only events with a higher sequence"),
-  limit: z.coerce.number().int().min(1).max(limits.eventsPerPage).default(100),
+  limit: z.coerce.number().int().min(1).max(limits.eventsPerPage).default(100).describe("Events a page"),
 });
 
 export const JobEvent = z.object({

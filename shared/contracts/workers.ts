@@ -5,7 +5,7 @@ import { limits } from "./limits.ts";
 /** Held against the SQL enum `muster.worker_status`. */
 export const workerStatuses = ["online", "draining", "offline", "revoked"] as const;
 
-export const WorkerParams = z.object({ id: Id });
+export const WorkerParams = z.object({ id: Id.describe("The worker's id") });
 
 export const ListWorkersQuery = z.strictObject({
   status: z.enum(workerStatuses).optional().describe("Only workers in this status"),

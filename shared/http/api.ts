@@ -1,4 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
+import { completeDocument } from "./complete-document.ts";
 import { correlationId } from "./correlation-id.ts";
 import { cors } from "./cors.ts";
 import type { Env } from "./env.ts";
@@ -12,19 +14,24 @@ export interface ApiOptions {
   readonly name: string;
   readonly title: string;
   readonly log: Log;
+  /** Whether it answers the OpenAPI document of its own routes; default true. */
+  readonly describesItself?: boolean;
 }
 
 /** Starts a function's app: its base path, correlation ids, logs, CORS, problem documents and OpenAPI document. */
-export function createApi({ name, title, log }: ApiOptions): OpenAPIHono<Env, Record<never, never>, `/${string}`> {
+export function createApi(
+  { name, title, log, describesItself = true }: ApiOptions,
+): OpenAPIHono<Env, Record<never, never>, `/${string}`> {
   const root = new OpenAPIHono<Env>({ defaultHook: invalidRequest });
-  root.use(correlationId(log.with({ function: name })), cors());
+  const methods = (path: string): string[] => methodsOf(api.routes, path);
+  root.use(correlationId(log.with({ function: name })), cors(methods), noStore());
   root.onError(toProblem);
   const api = root.basePath(`/${name}`);
-  api.notFound(notFound((path) => methodsOf(api.routes, path)));
+  api.notFound(notFound(methods));
   for (const [scheme, description] of Object.entries(securitySchemes)) {
     api.openAPIRegistry.registerComponent("securitySchemes", scheme, description);
   }
-  api.get("/openapi.json", (c) => c.json(openApiDocument(api, title)));
+  if (describesItself) api.get("/openapi.json", (c) => c.json(openApiDocument(api, title)));
   return api;
 }
 
@@ -33,11 +40,28 @@ export function openApiDocument(
   api: Pick<OpenAPIHono<Env>, "getOpenAPI31Document">,
   title: string,
 ): ReturnType<OpenAPIHono["getOpenAPI31Document"]> {
-  return api.getOpenAPI31Document({
+  return completeDocument(api.getOpenAPI31Document({
     openapi: "3.1.0",
-    info: { title, version: "0.1.0" },
-    servers: [{ url: "/functions/v1" }],
-  });
+    info: {
+      title,
+      version: "0.1.0",
+      description: "A control plane for work on machines you own",
+      license: { name: "MIT", url: "https://opensource.org/license/mit" },
+    },
+    servers: [{
+      url: "{project}/functions/v1",
+      description: "A Supabase project, or the local stack",
+      variables: { project: { default: "http://127.0.0.1:54321", description: "URL of the project" } },
+    }],
+  }));
+}
+
+/** Answers tell of one caller's jobs, keys and tokens: nothing between here and there may keep them. */
+function noStore(): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    if (!c.res.headers.has("cache-control")) c.header("cache-control", "no-store");
+  };
 }
 
 /** The methods that some route of this path has. */

@@ -3,10 +3,10 @@ import { type ErrorCode, errorList } from "../errors.ts";
 import { problemContentType } from "../problem.ts";
 
 export const Problem = z.object({
-  type: z.string().describe("urn:muster:error:<code>"),
+  type: z.string().describe("Where the page about the code is, relative to the project's URL"),
   title: z.string(),
   status: z.number().int(),
-  code: z.enum(Object.keys(errorList) as [ErrorCode, ...ErrorCode[]]).describe("Stable; see docs/errors.md"),
+  code: z.enum(Object.keys(errorList) as [ErrorCode, ...ErrorCode[]]).describe("Stable; see GET /api/errors"),
   detail: z.string(),
   hint: z.string().describe("What to do about it"),
   errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
@@ -31,7 +31,18 @@ export function jsonBody<Schema extends z.ZodType>(
   return { required: true, content: { "application/json": { schema } } };
 }
 
-/** Every route may answer with a problem document. */
+/**
+ * Every route may answer with a problem document. Those that any route of its shape can meet are told one by one in the
+ * OpenAPI document; `alsoFails` adds the route's own, and without it any code is to be expected.
+ */
 export const problems = {
   default: { description: "A problem", content: { [problemContentType]: { schema: Problem } } },
 } as const;
+
+/** Where a route's declaration keeps the codes of `alsoFails`, until the OpenAPI document is complete. */
+export const ownCodes = "x-own-codes";
+
+/** For a route's declaration: the problems that this route can answer besides those of every route of its shape. */
+export function alsoFails(...codes: ErrorCode[]): { readonly [ownCodes]: readonly ErrorCode[] } {
+  return { [ownCodes]: codes };
+}

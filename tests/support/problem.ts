@@ -9,7 +9,7 @@ export function assertProblem(answer: ApiAnswer, code: ErrorCode, detail = /./):
   assert.equal(answer.status, errorList[code].status);
   assert.equal(answer.headers.get("content-type"), "application/problem+json");
   const problem = Problem.strict().parse(answer.body);
-  assert.equal(problem.type, `urn:muster:error:${code}`);
+  assert.equal(problem.type, `/functions/v1/api/errors/${code}`);
   assert.equal(problem.correlationId, answer.headers.get("x-correlation-id"));
   assert.match(problem.detail, detail);
   assert.notEqual(problem.hint, "");
