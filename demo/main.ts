@@ -13,9 +13,11 @@ import { Screen } from "./screen.ts";
 const help = `Shows Muster at work: a stack, three workers, and jobs that an app sends them over HTTPS.
 
   npm run demo
+  npm run demo -- --brief      without the machine that dies
+  npm run demo -- --project    on the project that SUPABASE_URL and SUPABASE_SECRET_KEY name
 
-It takes free ports and a temporary folder, and leaves nothing behind. A wrong result, a lost job or a job that ended
-twice makes it fail.
+It takes free ports and a temporary folder, and leaves nothing behind. On a project it leaves a tenant "demo" with its
+jobs. A wrong result, a lost job or a job that ended twice makes it fail.
 `;
 
 const batchSize = 200;
@@ -23,7 +25,13 @@ const countdownSeconds = 6;
 const patienceSeconds = 60;
 const readme = resolve(import.meta.dirname!, "..", "README.md");
 
-const { values } = parseArgs({ options: { help: { type: "boolean", short: "h" } } });
+const { values } = parseArgs({
+  options: {
+    help: { type: "boolean", short: "h" },
+    project: { type: "boolean", default: false },
+    brief: { type: "boolean", default: false },
+  },
+});
 if (values.help) {
   console.log(help);
   process.exit(0);
@@ -47,8 +55,10 @@ process.exit();
 
 async function show(signal: AbortSignal): Promise<void> {
   const began = performance.now();
-  screen.title("A stack on this machine");
-  await using stack = await startLocalStack({ ephemeral: true, signal, log: () => {} });
+  screen.title(values.project ? "A project" : "A stack on this machine");
+  await using stack = values.project
+    ? projectOf(Deno.env.toObject())
+    : await startLocalStack({ ephemeral: true, signal, log: () => {} });
   screen.done(`${stack.url} after ${duration(performance.now() - began)}`);
 
   const admin = createAdminDb(createSqlCall(createClients(stack)));
@@ -76,7 +86,7 @@ async function show(signal: AbortSignal): Promise<void> {
     await batch(app, signal),
     await digest(app, signal),
     await onlyOne(app, signal),
-    await takeover(app, machines, signal),
+    ...(values.brief ? [] : [await takeover(app, machines, signal)]),
   ];
   const jobs = rows.flatMap((row) => row.jobs);
   await checkEnds(app, jobs);
@@ -87,6 +97,18 @@ async function show(signal: AbortSignal): Promise<void> {
   console.log(
     `\n${jobs.length} jobs, each ended once, in ${duration(performance.now() - began)} with the start of everything`,
   );
+}
+
+/** The project that the environment names, which nobody has to stop. */
+function projectOf(environment: Record<string, string>) {
+  const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: secretKey } = environment;
+  if (!url || !secretKey) throw new Error("Cannot find a project: SUPABASE_URL and SUPABASE_SECRET_KEY must be set");
+  return {
+    url: url.replace(/\/+$/, ""),
+    secretKey,
+    publishableKey: secretKey,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
 }
 
 async function addition(app: MusterClient, signal: AbortSignal): Promise<Row> {

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { parseProjectConfig } from "./config.ts";
 import { type CronRunner, startCron } from "./cron/runner.ts";
-import { startFunctions } from "./functions.ts";
+import { type FunctionsOptions, startFunctions } from "./functions.ts";
 import { startGateway } from "./gateway.ts";
 import { type LocalKeys, localKeys } from "./keys.ts";
 import { startLite } from "./lite.ts";
@@ -23,6 +23,8 @@ export type LocalStackOptions = {
   project?: string;
   /** Instead of the service's own limits: a test can reach them then. */
   realtime?: { limits?: Partial<RealtimeLimits> };
+  /** Instead of the process that hosts all functions of `project`: a test can start others, in another way. */
+  startFunctions?: (options: FunctionsOptions) => Promise<{ readonly pid: number; stop(): Promise<void> }>;
   log?: Log;
   /** Stops the stack when it fires, also while it is still starting. */
   signal?: AbortSignal;
@@ -102,7 +104,7 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
 
     // Functions and Realtime need the platform only, so they start while the migrations run.
     const [functions, realtime] = await allOrThrow([
-      startFunctions({
+      (options.startFunctions ?? startFunctions)({
         ...{ dir: join(project, "functions"), url, dbUrl, keys, log },
         onPort: (port) => gateway.setUpstream("functions", port),
       }).then((functions) => {

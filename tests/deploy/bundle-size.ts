@@ -16,7 +16,7 @@ const measured = new Map<string, Promise<number>>();
  */
 export async function bundleSize(root: string, entrypoint: string): Promise<number> {
   const imports = await importGraph(root, [entrypoint]);
-  const packages = await withDependencies(root, imports.map(({ specifier }) => packageOf(specifier)));
+  const packages = await packagesOf(root, imports.map(({ specifier }) => packageOf(specifier)));
   const own = [entrypoint, ...imports.map(({ to }) => to)].filter((file) => file !== undefined);
   const sizes = await Promise.all([
     compressedSize(root, [...new Set(own)]),
@@ -30,7 +30,8 @@ function packageOf(specifier: string): string | undefined {
   return /^(?!\.|node:|file:)(@[^/]+\/[^/]+|[^/]+)/.exec(specifier)?.[1];
 }
 
-async function withDependencies(root: string, names: (string | undefined)[]): Promise<string[]> {
+/** The packages with these names that `root` has in its node_modules, and what they depend on. */
+export async function packagesOf(root: string, names: readonly (string | undefined)[]): Promise<string[]> {
   const found = new Set<string>();
   const add = async (name: string | undefined): Promise<void> => {
     if (name === undefined || found.has(name)) return;

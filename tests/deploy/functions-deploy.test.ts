@@ -4,9 +4,9 @@ import { fileURLToPath } from "node:url";
 import { functionsInConfig } from "../check/deployable.ts";
 import { runDeno } from "../check/run-deno.ts";
 import { bundleSize } from "./bundle-size.ts";
-import { type DeployedFunction, type ManagementApi, startManagementApi } from "./management-api.ts";
+import { deployFunctions } from "./deploy-functions.ts";
+import { type DeployedFunction, startManagementApi } from "./management-api.ts";
 import { copyProject, type ProjectCopy } from "./project-copy.ts";
-import { type CliResult, supabase } from "./supabase-cli.ts";
 
 const packages = fileURLToPath(new URL("../../node_modules", import.meta.url));
 const largestBundle = 5 * 1024 * 1024;
@@ -16,7 +16,7 @@ Deno.test("functions deploy sends every function of config.toml, whole, open to 
   await using api = startManagementApi();
   const declared = functionsInConfig(await Deno.readTextFile(join(project.root, "supabase/config.toml")));
 
-  const { code, stderr } = await deploy(project, api);
+  const { code, stderr } = await deployFunctions(project, api);
   assert.equal(code, 0, stderr);
   assert.deepEqual([...api.deployed.keys()].sort(), [...declared.keys()].sort());
 
@@ -54,9 +54,9 @@ Deno.test("functions deploy sends every function of config.toml, whole, open to 
 Deno.test("functions deploy again makes the next version of the same functions", async () => {
   await using project = await copyProject();
   await using api = startManagementApi();
-  assert.equal((await deploy(project, api)).code, 0);
+  assert.equal((await deployFunctions(project, api)).code, 0);
   const before = new Map(api.deployed);
-  assert.equal((await deploy(project, api)).code, 0);
+  assert.equal((await deployFunctions(project, api)).code, 0);
   for (const [slug, { id, version }] of api.deployed) {
     assert.deepEqual({ id, version }, { id: before.get(slug)?.id, version: 2 });
   }
@@ -65,35 +65,18 @@ Deno.test("functions deploy again makes the next version of the same functions",
 Deno.test("functions deploy of one function leaves the others alone", async () => {
   await using project = await copyProject();
   await using api = startManagementApi();
-  assert.equal((await deploy(project, api, "jobs")).code, 0);
+  assert.equal((await deployFunctions(project, api, "jobs")).code, 0);
   assert.deepEqual([...api.deployed.keys()], ["jobs"]);
 });
 
 Deno.test("functions deploy with a wrong token deploys nothing and says so", async () => {
   await using project = await copyProject();
   await using api = startManagementApi();
-  const { code, stderr } = await deploy(project, { ...api, accessToken: `sbp_${"f".repeat(40)}` });
+  const { code, stderr } = await deployFunctions(project, { ...api, accessToken: `sbp_${"f".repeat(40)}` });
   assert.notEqual(code, 0);
   assert.match(stderr, /401|Unauthorized/);
   assert.equal(api.deployed.size, 0);
 });
-
-async function deploy(
-  project: ProjectCopy,
-  api: Pick<ManagementApi, "url" | "projectRef" | "accessToken">,
-  ...names: string[]
-): Promise<CliResult> {
-  const profile = join(project.root, "profile.yaml");
-  await Deno.writeTextFile(
-    profile,
-    `name: stand-in\napi_url: ${api.url}\ndashboard_url: ${api.url}\nproject_host: localhost\n`,
-  );
-  return await supabase(
-    project.root,
-    ["functions", "deploy", ...names, "--use-api", "--yes", `--remote=${api.projectRef}`, "--profile", profile],
-    { accessToken: api.accessToken },
-  );
-}
 
 /** Writes an upload to a folder of its own, with the packages in reach. */
 async function unpack({ files }: DeployedFunction): Promise<ProjectCopy> {

@@ -1,0 +1,1009 @@
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+
+export type Database = {
+  "muster": {
+    Tables: {
+      "api_keys": {
+        Row: {
+          "created_at": string;
+          "executor_id": string;
+          "expires_at": string | null;
+          "hash": string;
+          "id": string;
+          "last_used_at": string | null;
+          "prefix": string;
+          "revoked_at": string | null;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "executor_id": string;
+          "expires_at"?: string | null;
+          "hash": string;
+          "id"?: string;
+          "last_used_at"?: string | null;
+          "prefix": string;
+          "revoked_at"?: string | null;
+          "tenant_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "executor_id"?: string;
+          "expires_at"?: string | null;
+          "hash"?: string;
+          "id"?: string;
+          "last_used_at"?: string | null;
+          "prefix"?: string;
+          "revoked_at"?: string | null;
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "api_keys_tenant_id_executor_id_fkey";
+            columns: ["tenant_id", "executor_id"];
+            isOneToOne: false;
+            referencedRelation: "executors";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
+      "artifacts": {
+        Row: {
+          "attempt": number | null;
+          "content_type": string;
+          "created_at": string;
+          "error": string | null;
+          "executor_id": string | null;
+          "finished_at": string | null;
+          "id": string;
+          "job_id": string | null;
+          "name": string;
+          "path": string;
+          "sha256": string;
+          "size_bytes": number;
+          "status": Database["muster"]["Enums"]["artifact_status"];
+          "tenant_id": string;
+          "worker_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt"?: number | null;
+          "content_type": string;
+          "created_at": string;
+          "error"?: string | null;
+          "executor_id"?: string | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "job_id"?: string | null;
+          "name": string;
+          "path": string;
+          "sha256": string;
+          "size_bytes": number;
+          "status"?: Database["muster"]["Enums"]["artifact_status"];
+          "tenant_id": string;
+          "worker_id"?: string | null;
+        };
+        Update: {
+          "attempt"?: number | null;
+          "content_type"?: string;
+          "created_at"?: string;
+          "error"?: string | null;
+          "executor_id"?: string | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "job_id"?: string | null;
+          "name"?: string;
+          "path"?: string;
+          "sha256"?: string;
+          "size_bytes"?: number;
+          "status"?: Database["muster"]["Enums"]["artifact_status"];
+          "tenant_id"?: string;
+          "worker_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "artifacts_tenant_id_executor_id_fkey";
+            columns: ["tenant_id", "executor_id"];
+            isOneToOne: false;
+            referencedRelation: "executors";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "artifacts_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "artifacts_tenant_id_job_id_fkey";
+            columns: ["tenant_id", "job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "artifacts_tenant_id_worker_id_fkey";
+            columns: ["tenant_id", "worker_id"];
+            isOneToOne: false;
+            referencedRelation: "worker_devices";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
+      "audit_log": {
+        Row: {
+          "action": string;
+          "actor": NonNullable<Json>;
+          "created_at": string;
+          "data": NonNullable<Json>;
+          "id": number;
+          "subject": string;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action": string;
+          "actor": NonNullable<Json>;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "id"?: never;
+          "subject": string;
+          "tenant_id": string;
+        };
+        Update: {
+          "action"?: string;
+          "actor"?: NonNullable<Json>;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "id"?: never;
+          "subject"?: string;
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "audit_log_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "concurrency_keys": {
+        Row: {
+          "key": string;
+          "max_running": number;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "key": string;
+          "max_running"?: number;
+          "tenant_id": string;
+        };
+        Update: {
+          "key"?: string;
+          "max_running"?: number;
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "concurrency_keys_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "enrollment_tokens": {
+        Row: {
+          "capabilities": (string)[] | null;
+          "created_at": string;
+          "ephemeral": boolean;
+          "expires_at": string | null;
+          "hash": string;
+          "id": string;
+          "labels": NonNullable<Json>;
+          "max_uses": number | null;
+          "name": string;
+          "revoked_at": string | null;
+          "tenant_id": string;
+          "use_count": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "capabilities"?: (string)[] | null;
+          "created_at"?: string;
+          "ephemeral"?: boolean;
+          "expires_at"?: string | null;
+          "hash": string;
+          "id"?: string;
+          "labels"?: NonNullable<Json>;
+          "max_uses"?: number | null;
+          "name": string;
+          "revoked_at"?: string | null;
+          "tenant_id": string;
+          "use_count"?: number;
+        };
+        Update: {
+          "capabilities"?: (string)[] | null;
+          "created_at"?: string;
+          "ephemeral"?: boolean;
+          "expires_at"?: string | null;
+          "hash"?: string;
+          "id"?: string;
+          "labels"?: NonNullable<Json>;
+          "max_uses"?: number | null;
+          "name"?: string;
+          "revoked_at"?: string | null;
+          "tenant_id"?: string;
+          "use_count"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "enrollment_tokens_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "executors": {
+        Row: {
+          "created_at": string;
+          "id": string;
+          "name": string;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "id"?: string;
+          "name": string;
+          "tenant_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "id"?: string;
+          "name"?: string;
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "executors_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "job_classes": {
+        Row: {
+          "created_at": string;
+          "digest": string;
+          "id": number;
+          "labels": NonNullable<Json>;
+          "requires": (string)[];
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "digest": string;
+          "id"?: never;
+          "labels": NonNullable<Json>;
+          "requires": (string)[];
+          "tenant_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "digest"?: string;
+          "id"?: never;
+          "labels"?: NonNullable<Json>;
+          "requires"?: (string)[];
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "job_classes_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "job_events": {
+        Row: {
+          "attempt": number;
+          "created_at": string;
+          "data": NonNullable<Json>;
+          "job_id": string;
+          "kind": string;
+          "number": number | null;
+          "sequence": number;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt": number;
+          "created_at": string;
+          "data": NonNullable<Json>;
+          "job_id": string;
+          "kind": string;
+          "number"?: number | null;
+          "sequence": number;
+          "tenant_id": string;
+        };
+        Update: {
+          "attempt"?: number;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "job_id"?: string;
+          "kind"?: string;
+          "number"?: number | null;
+          "sequence"?: number;
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "job_events_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "job_inputs": {
+        Row: {
+          "artifact_id": string;
+          "job_id": string;
+          "ordinal": number;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "artifact_id": string;
+          "job_id": string;
+          "ordinal": number;
+          "tenant_id": string;
+        };
+        Update: {
+          "artifact_id"?: string;
+          "job_id"?: string;
+          "ordinal"?: number;
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "job_inputs_tenant_id_artifact_id_fkey";
+            columns: ["tenant_id", "artifact_id"];
+            isOneToOne: false;
+            referencedRelation: "artifacts";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "job_inputs_tenant_id_job_id_fkey";
+            columns: ["tenant_id", "job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
+      "jobs": {
+        Row: {
+          "assigned_at": string | null;
+          "attempt_deadline_at": string | null;
+          "attempt_timeout": string;
+          "attempts": number;
+          "class_id": number;
+          "concurrency_key": string | null;
+          "correlation_id": string | null;
+          "created_at": string;
+          "error": Json | null;
+          "executor_id": string | null;
+          "expires_at": string | null;
+          "finished_at": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "labels": NonNullable<Json>;
+          "max_attempts": number;
+          "notify": boolean;
+          "payload": NonNullable<Json>;
+          "position": number;
+          "priority": number;
+          "progress": number | null;
+          "progress_note": string | null;
+          "queued_at": string | null;
+          "released_count": number;
+          "requires": (string)[];
+          "result": Json | null;
+          "retry_base": string;
+          "retry_cap": string;
+          "retry_of": string | null;
+          "run_at": string;
+          "started_at": string | null;
+          "status": Database["muster"]["Enums"]["job_status"];
+          "tenant_id": string;
+          "type": string;
+          "updated_at": string;
+          "worker_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "assigned_at"?: string | null;
+          "attempt_deadline_at"?: string | null;
+          "attempt_timeout"?: string;
+          "attempts"?: number;
+          "class_id": number;
+          "concurrency_key"?: string | null;
+          "correlation_id"?: string | null;
+          "created_at": string;
+          "error"?: Json | null;
+          "executor_id"?: string | null;
+          "expires_at"?: string | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: string | null;
+          "labels"?: NonNullable<Json>;
+          "max_attempts"?: number;
+          "notify"?: boolean;
+          "payload"?: NonNullable<Json>;
+          "position"?: number;
+          "priority"?: number;
+          "progress"?: number | null;
+          "progress_note"?: string | null;
+          "queued_at"?: string | null;
+          "released_count"?: number;
+          "requires"?: (string)[];
+          "result"?: Json | null;
+          "retry_base"?: string;
+          "retry_cap"?: string;
+          "retry_of"?: string | null;
+          "run_at": string;
+          "started_at"?: string | null;
+          "status": Database["muster"]["Enums"]["job_status"];
+          "tenant_id": string;
+          "type": string;
+          "updated_at": string;
+          "worker_id"?: string | null;
+        };
+        Update: {
+          "assigned_at"?: string | null;
+          "attempt_deadline_at"?: string | null;
+          "attempt_timeout"?: string;
+          "attempts"?: number;
+          "class_id"?: number;
+          "concurrency_key"?: string | null;
+          "correlation_id"?: string | null;
+          "created_at"?: string;
+          "error"?: Json | null;
+          "executor_id"?: string | null;
+          "expires_at"?: string | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: string | null;
+          "labels"?: NonNullable<Json>;
+          "max_attempts"?: number;
+          "notify"?: boolean;
+          "payload"?: NonNullable<Json>;
+          "position"?: number;
+          "priority"?: number;
+          "progress"?: number | null;
+          "progress_note"?: string | null;
+          "queued_at"?: string | null;
+          "released_count"?: number;
+          "requires"?: (string)[];
+          "result"?: Json | null;
+          "retry_base"?: string;
+          "retry_cap"?: string;
+          "retry_of"?: string | null;
+          "run_at"?: string;
+          "started_at"?: string | null;
+          "status"?: Database["muster"]["Enums"]["job_status"];
+          "tenant_id"?: string;
+          "type"?: string;
+          "updated_at"?: string;
+          "worker_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "jobs_tenant_id_class_id_fkey";
+            columns: ["tenant_id", "class_id"];
+            isOneToOne: false;
+            referencedRelation: "job_classes";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "jobs_tenant_id_executor_id_fkey";
+            columns: ["tenant_id", "executor_id"];
+            isOneToOne: false;
+            referencedRelation: "executors";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "jobs_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "jobs_tenant_id_worker_id_fkey";
+            columns: ["tenant_id", "worker_id"];
+            isOneToOne: false;
+            referencedRelation: "worker_devices";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
+      "late_results": {
+        Row: {
+          "attempt": number;
+          "error": Json | null;
+          "job_id": string;
+          "received_at": string;
+          "result": Json | null;
+          "status": string;
+          "tenant_id": string;
+          "worker_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt": number;
+          "error"?: Json | null;
+          "job_id": string;
+          "received_at": string;
+          "result"?: Json | null;
+          "status": string;
+          "tenant_id": string;
+          "worker_id": string;
+        };
+        Update: {
+          "attempt"?: number;
+          "error"?: Json | null;
+          "job_id"?: string;
+          "received_at"?: string;
+          "result"?: Json | null;
+          "status"?: string;
+          "tenant_id"?: string;
+          "worker_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "late_results_tenant_id_job_id_fkey";
+            columns: ["tenant_id", "job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "late_results_tenant_id_worker_id_fkey";
+            columns: ["tenant_id", "worker_id"];
+            isOneToOne: false;
+            referencedRelation: "worker_devices";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
+      "members": {
+        Row: {
+          "created_at": string;
+          "role": Database["muster"]["Enums"]["member_role"];
+          "tenant_id": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "role": Database["muster"]["Enums"]["member_role"];
+          "tenant_id": string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "role"?: Database["muster"]["Enums"]["member_role"];
+          "tenant_id"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "members_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "tenants": {
+        Row: {
+          "created_at": string;
+          "id": string;
+          "name": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "id"?: string;
+          "name": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "id"?: string;
+          "name"?: string;
+        };
+        Relationships: [];
+      };
+      "worker_classes": {
+        Row: {
+          "class_id": number;
+          "tenant_id": string;
+          "worker_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "class_id": number;
+          "tenant_id": string;
+          "worker_id": string;
+        };
+        Update: {
+          "class_id"?: number;
+          "tenant_id"?: string;
+          "worker_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "worker_classes_tenant_id_class_id_fkey";
+            columns: ["tenant_id", "class_id"];
+            isOneToOne: false;
+            referencedRelation: "job_classes";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "worker_classes_tenant_id_worker_id_fkey";
+            columns: ["tenant_id", "worker_id"];
+            isOneToOne: false;
+            referencedRelation: "worker_devices";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
+      "worker_devices": {
+        Row: {
+          "allowed_capabilities": (string)[] | null;
+          "capabilities": (string)[];
+          "created_at": string;
+          "deaf": boolean;
+          "device_fingerprint": string;
+          "drain_requested_at": string | null;
+          "enrollment_token_id": string | null;
+          "granted_labels": NonNullable<Json>;
+          "held_count": number;
+          "id": string;
+          "labels": NonNullable<Json>;
+          "last_assigned_at": string | null;
+          "listening": boolean;
+          "name": string;
+          "public_jwk": NonNullable<Json>;
+          "session_id": string | null;
+          "slots": number;
+          "status": Database["muster"]["Enums"]["worker_status"];
+          "tenant_id": string;
+          "updated_at": string;
+          "version": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "allowed_capabilities"?: (string)[] | null;
+          "capabilities"?: (string)[];
+          "created_at"?: string;
+          "deaf"?: boolean;
+          "device_fingerprint": string;
+          "drain_requested_at"?: string | null;
+          "enrollment_token_id"?: string | null;
+          "granted_labels"?: NonNullable<Json>;
+          "held_count"?: number;
+          "id"?: string;
+          "labels"?: NonNullable<Json>;
+          "last_assigned_at"?: string | null;
+          "listening"?: boolean;
+          "name": string;
+          "public_jwk": NonNullable<Json>;
+          "session_id"?: string | null;
+          "slots"?: number;
+          "status"?: Database["muster"]["Enums"]["worker_status"];
+          "tenant_id": string;
+          "updated_at"?: string;
+          "version"?: string | null;
+        };
+        Update: {
+          "allowed_capabilities"?: (string)[] | null;
+          "capabilities"?: (string)[];
+          "created_at"?: string;
+          "deaf"?: boolean;
+          "device_fingerprint"?: string;
+          "drain_requested_at"?: string | null;
+          "enrollment_token_id"?: string | null;
+          "granted_labels"?: NonNullable<Json>;
+          "held_count"?: number;
+          "id"?: string;
+          "labels"?: NonNullable<Json>;
+          "last_assigned_at"?: string | null;
+          "listening"?: boolean;
+          "name"?: string;
+          "public_jwk"?: NonNullable<Json>;
+          "session_id"?: string | null;
+          "slots"?: number;
+          "status"?: Database["muster"]["Enums"]["worker_status"];
+          "tenant_id"?: string;
+          "updated_at"?: string;
+          "version"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "worker_devices_tenant_id_enrollment_token_id_fkey";
+            columns: ["tenant_id", "enrollment_token_id"];
+            isOneToOne: false;
+            referencedRelation: "enrollment_tokens";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "worker_devices_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "worker_heartbeats": {
+        Row: {
+          "busy_interval": string;
+          "deadline_at": string;
+          "last_seen_at": string;
+          "metrics": NonNullable<Json>;
+          "tenant_id": string;
+          "wake_heard_at": string | null;
+          "wake_nonce": string | null;
+          "wake_sent_at": string | null;
+          "worker_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "busy_interval": string;
+          "deadline_at": string;
+          "last_seen_at": string;
+          "metrics"?: NonNullable<Json>;
+          "tenant_id": string;
+          "wake_heard_at"?: string | null;
+          "wake_nonce"?: string | null;
+          "wake_sent_at"?: string | null;
+          "worker_id": string;
+        };
+        Update: {
+          "busy_interval"?: string;
+          "deadline_at"?: string;
+          "last_seen_at"?: string;
+          "metrics"?: NonNullable<Json>;
+          "tenant_id"?: string;
+          "wake_heard_at"?: string | null;
+          "wake_nonce"?: string | null;
+          "wake_sent_at"?: string | null;
+          "worker_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "worker_heartbeats_worker_id_fkey";
+            columns: ["worker_id"];
+            isOneToOne: true;
+            referencedRelation: "worker_devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+    };
+    Views: {
+      [_ in never]: never;
+    };
+    Functions: {
+      "authorize_artifact_finish": { Args: { "artifact_id": string; "caller": Json }; Returns: Json };
+      "authorize_client": { Args: { "caller": Json }; Returns: Json };
+      "cancel_jobs": { Args: { "caller": Json; "job_ids": (string)[]; "reason"?: string }; Returns: Json };
+      "claim_jobs": { Args: { "want"?: number }; Returns: Json };
+      "complete_jobs": { Args: { "results": Json; "want"?: number }; Returns: Json };
+      "create_api_key": {
+        Args: {
+          "executor_name": string;
+          "expires_at"?: string;
+          "key_hash": string;
+          "key_prefix": string;
+          "tenant_id": string;
+        };
+        Returns: Json;
+      };
+      "create_artifact": { Args: { "artifact": Json; "caller": Json }; Returns: Json };
+      "create_enrollment_token": {
+        Args: {
+          "capabilities"?: (string)[];
+          "ephemeral"?: boolean;
+          "expires_at"?: string;
+          "labels"?: Json;
+          "max_uses"?: number;
+          "name": string;
+          "tenant_id": string;
+          "token_hash": string;
+        };
+        Returns: Json;
+      };
+      "create_tenant": { Args: { "name": string }; Returns: Json };
+      "drain_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
+      "enroll_worker": { Args: { "token_hash": string; "worker": Json }; Returns: Json };
+      "finish_artifact": { Args: { "artifact_id": string; "sha256": string; "size_bytes": number }; Returns: Json };
+      "get_artifact": { Args: { "artifact_id": string; "caller": Json }; Returns: Json };
+      "get_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };
+      "get_load": { Args: { "caller": Json }; Returns: Json };
+      "get_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
+      "goodbye": { Args: { "reason"?: string }; Returns: Json };
+      "health": { Args: Record<PropertyKey, never>; Returns: Json };
+      "heartbeat": {
+        Args: {
+          "draining"?: boolean;
+          "events"?: Json;
+          "listening"?: boolean;
+          "metrics"?: Json;
+          "running": Json;
+          "wake_nonce"?: string;
+          "want"?: number;
+        };
+        Returns: Json;
+      };
+      "hello": { Args: { "running"?: Json; "worker": Json }; Returns: Json };
+      "list_artifacts": { Args: { "caller": Json; "job_id": string }; Returns: Json };
+      "list_job_events": {
+        Args: { "after"?: number; "caller": Json; "job_id": string; "page_size"?: number };
+        Returns: Json;
+      };
+      "list_jobs": {
+        Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
+        Returns: Json;
+      };
+      "list_workers": { Args: { "caller": Json; "filters"?: Json }; Returns: Json };
+      "refresh_worker": {
+        Args: { "fingerprint": string; "proof_expires_at": string; "proof_jti": string; "worker_id": string };
+        Returns: Json;
+      };
+      "reject_artifact": { Args: { "artifact_id": string; "reason": string }; Returns: Json };
+      "report_events": { Args: { "events": Json }; Returns: Json };
+      "resume_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
+      "retry_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };
+      "revoke_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
+      "submit_jobs": { Args: { "caller": Json; "correlation_id"?: string; "jobs": Json }; Returns: Json };
+      "tick": { Args: Record<PropertyKey, never>; Returns: Json };
+    };
+    Enums: {
+      "artifact_status": "pending" | "ready" | "rejected";
+      "job_status": "scheduled" | "blocked" | "queued" | "assigned" | "running" | "succeeded" | "failed" | "cancelled";
+      "member_role": "admin" | "editor" | "publisher" | "viewer";
+      "worker_status": "online" | "draining" | "offline" | "revoked";
+    };
+    CompositeTypes: {
+      [_ in never]: never;
+    };
+  };
+};
+
+type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "muster">];
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof (
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+    )
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals } ? (
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+  )[TableName] extends {
+    Row: infer R;
+  } ? R
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+      Row: infer R;
+    } ? R
+    : never
+  : never;
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+    Insert: infer I;
+  } ? I
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I;
+    } ? I
+    : never
+  : never;
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+    Update: infer U;
+  } ? U
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U;
+    } ? U
+    : never
+  : never;
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never;
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
+    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never;
+
+export const Constants = {
+  "muster": {
+    Enums: {
+      "artifact_status": ["pending", "ready", "rejected"],
+      "job_status": ["scheduled", "blocked", "queued", "assigned", "running", "succeeded", "failed", "cancelled"],
+      "member_role": ["admin", "editor", "publisher", "viewer"],
+      "worker_status": ["online", "draining", "offline", "revoked"],
+    },
+  },
+} as const;
