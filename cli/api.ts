@@ -79,12 +79,13 @@ export async function allPages<Item>(
   page: (cursor: string | undefined) => Promise<{ items: Item[]; nextCursor: string | null }>,
 ): Promise<Item[]> {
   const all: Item[] = [];
-  for (let cursor: string | undefined;;) {
+  let cursor: string | undefined;
+  do {
     const { items, nextCursor } = await page(cursor);
     all.push(...items);
-    if (nextCursor === null) return all;
-    cursor = nextCursor;
-  }
+    cursor = nextCursor ?? undefined;
+  } while (cursor !== undefined);
+  return all;
 }
 
 function parsed(text: string): unknown {

@@ -8,8 +8,8 @@ import { missingForDebianPostgres, startDebianPostgres } from "./support/debian-
 const help = `Runs the tests.
 
   npm test                          all of them, on a local stack of their own
-  npm test -- sql chaos             only these groups: unit, sql, chaos, contract, conformance, e2e, local, deploy,
-                                    debian, sql-15, campaign
+  npm test -- sql chaos             only these groups: unit, sql, chaos, contract, conformance, e2e, deploy,
+                                    install, local, debian, sql-15, campaign
   npm test -- --filter "stale"      only tests whose name holds the text
 
 With SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, SUPABASE_JWT_SECRET and SUPABASE_DB_URL set, the groups
@@ -22,7 +22,7 @@ const repository = resolve(import.meta.dirname!, "..");
 const groups = [
   {
     name: "unit",
-    paths: ["shared", "functions", "worker", "cli", "local", "tests/check", "tests/mutation"],
+    paths: ["shared", "functions", "worker", "cli", "install", "local", "tests/check", "tests/mutation"],
     needs: "nothing",
     parallel: true,
   },
@@ -38,6 +38,7 @@ const groups = [
   { name: "conformance", paths: ["tests/conformance"], needs: "stack", parallel: false },
   { name: "e2e", paths: ["tests/e2e"], needs: "project", parallel: false },
   { name: "deploy", paths: ["tests/deploy"], needs: "stack", parallel: false },
+  { name: "install", paths: ["tests/install"], needs: "nothing", parallel: false },
   { name: "local", paths: ["tests/local"], needs: "nothing", parallel: false },
   // On Debian's Postgres 15, where there is one: what needs its real extensions, and the SQL tests again.
   { name: "debian", paths: ["tests/debian"], needs: "debian", parallel: false },

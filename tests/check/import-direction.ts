@@ -8,6 +8,7 @@ const allowed: Record<string, readonly string[]> = {
   functions: ["shared"],
   worker: ["shared"],
   cli: ["shared"],
+  install: ["shared"],
   dashboard: ["shared"],
   local: ["shared", "functions"],
 };

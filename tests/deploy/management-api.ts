@@ -29,13 +29,15 @@ export interface ManagementApi extends AsyncDisposable {
   readonly accessToken: string;
   /** What is deployed now, by slug. Bundles that were sent but never released are not in it. */
   readonly deployed: ReadonlyMap<string, DeployedFunction>;
+  /** The functions' secrets that are set now. */
+  readonly secrets: ReadonlyMap<string, string>;
   /** Every request so far, as "POST /v1/projects/…". */
   readonly requests: readonly string[];
 }
 
 /**
- * A stand-in for the part of Supabase's Management API that `supabase functions deploy --use-api` calls: bundle each
- * function, then release all bundles at once. It keeps what was uploaded, and refuses what the platform would refuse.
+ * A stand-in for the part of Supabase's Management API that deploying Muster calls: functions (bundle each, then release
+ * all at once) and their secrets. It keeps what was uploaded, and refuses what the platform would refuse.
  */
 export function startManagementApi(): ManagementApi {
   const projectRef = "musterstandinproject";
@@ -43,6 +45,7 @@ export function startManagementApi(): ManagementApi {
   const deployed = new Map<string, DeployedFunction>();
   const bundles = new Map<string, DeployedFunction>();
   const requests: string[] = [];
+  const secrets = new Map<string, string>();
 
   const app = new Hono();
   app.use(async (c, next) => {
@@ -80,12 +83,30 @@ export function startManagementApi(): ManagementApi {
     return c.json({ functions: [...deployed.values()].map(described) });
   });
 
+  app.delete(`${project}/functions/:slug`, (c) => {
+    return deployed.delete(c.req.param("slug")) ? c.body(null, 200) : c.json({ message: "Function not found" }, 404);
+  });
+
+  app.get(`${project}/secrets`, (c) => c.json([...secrets].map(([name, value]) => ({ name, value }))));
+  app.post(`${project}/secrets`, async (c) => {
+    const given = z.array(z.object({ name: z.string(), value: z.string() })).parse(await c.req.json());
+    const reserved = given.find(({ name }) => name.startsWith("SUPABASE_"));
+    if (reserved) return c.json({ message: `"${reserved.name}" may not begin with SUPABASE_` }, 400);
+    for (const { name, value } of given) secrets.set(name, value);
+    return c.json(null, 201);
+  });
+  app.delete(`${project}/secrets`, async (c) => {
+    for (const name of z.array(z.string()).parse(await c.req.json())) secrets.delete(name);
+    return c.json(null, 200);
+  });
+
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, app.fetch);
   return {
     url: `http://127.0.0.1:${server.addr.port}`,
     projectRef,
     accessToken,
     deployed,
+    secrets,
     requests,
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
