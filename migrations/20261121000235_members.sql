@@ -100,10 +100,11 @@ $$;
 comment on function muster.bootstrap_tenant(jsonb, text, uuid, text) is
   'Makes a tenant with its first admin, or answers the one that has both already; the secret key alone may call it';
 
+-- Planned for each caller anew: of a user only its own tenants are read, however many there are.
 create function muster.list_tenants(
   caller jsonb, filters jsonb default '{}', page_size integer default 50, cursor text default null
 ) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_size constant integer := least(greatest(coalesce(list_tenants.page_size, 50), 1), 200);
