@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { LocalKeys } from "./keys.ts";
+import type { LocalKeys, Signing } from "./keys.ts";
 import type { Log } from "./log.ts";
 import { startSupervised, type Supervised } from "./supervise.ts";
 
@@ -10,12 +10,13 @@ export type FunctionsOptions = {
   url: string;
   dbUrl: string;
   keys: LocalKeys;
+  signing: Signing;
   log: Log;
   onPort: (port: number | undefined) => void;
 };
 
 /** Starts one process that hosts every folder of `dir` with an index.ts, with the environment the platform gives. */
-export function startFunctions({ dir, url, dbUrl, keys, log, onPort }: FunctionsOptions): Promise<Supervised> {
+export function startFunctions({ dir, url, dbUrl, keys, signing, log, onPort }: FunctionsOptions): Promise<Supervised> {
   return startSupervised({
     name: "functions",
     script: join(import.meta.dirname!, "functions", "main.ts"),
@@ -28,7 +29,9 @@ export function startFunctions({ dir, url, dbUrl, keys, log, onPort }: Functions
       SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
       SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
       SUPABASE_DB_URL: dbUrl,
-      MUSTER_JWT_SECRET: keys.jwtSecret,
+      ...(signing === "ES256"
+        ? { MUSTER_JWT_JWK: JSON.stringify(keys.signingJwk) }
+        : { MUSTER_JWT_SECRET: keys.jwtSecret }),
     },
     settings: (): FunctionsSettings => ({ dir }),
     log,

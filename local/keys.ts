@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { SignJWT } from "jose";
+import { exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, SignJWT } from "jose";
 import { findPostgresHome } from "./postgres-home.ts";
 
 /** 2024-01-01 and ten years later: tokens that are the same at every start on the same data. */
@@ -13,6 +13,8 @@ type Secrets = {
   secretKey: string;
   /** Of the superuser and the other roles that log in. */
   databasePassword: string;
+  /** An ES256 key pair, as a project can import one, with its `kid`. */
+  signingJwk: JWK;
 };
 
 export type LocalKeys = Secrets & {
@@ -21,6 +23,18 @@ export type LocalKeys = Secrets & {
   /** The JWT with role `service_role` that the gateway puts in place of the secret key. */
   serviceRoleKey: string;
 };
+
+/** What signs tokens of workers and clients: the project's secret, or the ES256 key that was imported. */
+export type Signing = "HS256" | "ES256";
+
+/** What tokens are verified with: the secret always; the imported key's public half where a project has one. */
+export type VerifyingKeys = { jwtSecret: string; jwks?: JSONWebKeySet };
+
+export function verifyingKeys({ jwtSecret, signingJwk }: LocalKeys, signing: Signing): VerifyingKeys {
+  if (signing === "HS256") return { jwtSecret };
+  const { d: _, ...publicJwk } = signingJwk;
+  return { jwtSecret, jwks: { keys: [{ ...publicJwk, key_ops: ["verify"] }] } };
+}
 
 /** What clients send, and what the gateway puts in its place. */
 export type ApiKeys = Pick<LocalKeys, "publishableKey" | "secretKey" | "anonKey" | "serviceRoleKey">;
@@ -33,7 +47,11 @@ export type ApiKeys = Pick<LocalKeys, "publishableKey" | "secretKey" | "anonKey"
 export async function localKeys(dataDir: string): Promise<LocalKeys> {
   const path = join(dataDir, "keys.json");
   try {
-    return await withTokens(JSON.parse(await Deno.readTextFile(path)));
+    const kept: Omit<Secrets, "signingJwk"> & Partial<Secrets> = JSON.parse(await Deno.readTextFile(path));
+    if (kept.signingJwk !== undefined) return await withTokens({ ...kept, signingJwk: kept.signingJwk });
+    const secrets = { ...kept, signingJwk: await newSigningJwk() };
+    await keep(path, secrets);
+    return await withTokens(secrets);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw new Error(`Cannot read ${path}: ${(error as Error).message}`);
   }
@@ -43,16 +61,20 @@ export async function localKeys(dataDir: string): Promise<LocalKeys> {
         "Forget the data with `npm start -- --reset`, or restore the file",
     );
   }
-  const secrets = randomSecrets();
-  // Moved into place whole: a start that is cut off here leaves no half of it.
-  await Deno.writeTextFile(`${path}.new`, JSON.stringify(secrets, null, 2) + "\n", { mode: 0o600 });
-  await Deno.rename(`${path}.new`, path);
+  const secrets = await randomSecrets();
+  await keep(path, secrets);
   return await withTokens(secrets);
 }
 
 /** Keys that nobody else has. */
-export function randomKeys(): Promise<LocalKeys> {
-  return withTokens(randomSecrets());
+export async function randomKeys(): Promise<LocalKeys> {
+  return await withTokens(await randomSecrets());
+}
+
+/** Moved into place whole: a start that is cut off here leaves no half of it. */
+async function keep(path: string, secrets: Secrets): Promise<void> {
+  await Deno.writeTextFile(`${path}.new`, JSON.stringify(secrets, null, 2) + "\n", { mode: 0o600 });
+  await Deno.rename(`${path}.new`, path);
 }
 
 async function hasCluster(dataDir: string): Promise<boolean> {
@@ -60,13 +82,19 @@ async function hasCluster(dataDir: string): Promise<boolean> {
   return await Deno.stat(join(data, "PG_VERSION")).then(() => true, () => false);
 }
 
-function randomSecrets(): Secrets {
+async function randomSecrets(): Promise<Secrets> {
   return {
     jwtSecret: randomText(48),
     publishableKey: `sb_publishable_${randomText(24)}`,
     secretKey: `sb_secret_${randomText(24)}`,
     databasePassword: randomText(24),
+    signingJwk: await newSigningJwk(),
   };
+}
+
+async function newSigningJwk(): Promise<JWK> {
+  const { privateKey } = await generateKeyPair("ES256", { extractable: true });
+  return { ...await exportJWK(privateKey), kid: crypto.randomUUID(), alg: "ES256", use: "sig" };
 }
 
 /** Letters, digits, `-` and `_`: needs no quoting in a URL or in SQL. */

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { VerifyingKeys } from "./keys.ts";
 import type { Log } from "./log.ts";
 import type { RealtimeSettings } from "./realtime/main.ts";
 import type { RealtimeFaults } from "./realtime/faults.ts";
@@ -13,10 +14,9 @@ export type RealtimeControl = {
   setFaults(faults: Partial<RealtimeFaults>): Promise<void>;
 };
 
-export type RealtimeOptions = {
+export type RealtimeOptions = VerifyingKeys & {
   /** As a superuser: for replication, and for asking the policies in other roles. */
   dbUrl: string;
-  jwtSecret: string;
   limits?: Partial<RealtimeLimits>;
   log: Log;
   onPort: (port: number | undefined) => void;
@@ -26,8 +26,8 @@ export type RealtimeProcess = Pick<Supervised, "pid" | "stop"> & { control: Real
 
 /** Starts the stand-in for Realtime on a loopback port; returns once it follows the database. */
 export async function startRealtime(options: RealtimeOptions): Promise<RealtimeProcess> {
-  const { dbUrl, jwtSecret, limits = {}, log, onPort } = options;
-  const settings: RealtimeSettings = { dbUrl, jwtSecret, limits, enabled: true, faults: {} };
+  const { limits = {}, log, onPort, ...project } = options;
+  const settings: RealtimeSettings = { ...project, limits, enabled: true, faults: {} };
   const child = await startSupervised({
     name: "realtime",
     script: join(import.meta.dirname!, "realtime", "main.ts"),

@@ -3,7 +3,7 @@ import { parseProjectConfig } from "./config.ts";
 import { type CronRunner, startCron } from "./cron/runner.ts";
 import { type FunctionsOptions, startFunctions } from "./functions.ts";
 import { startGateway } from "./gateway.ts";
-import { type LocalKeys, localKeys } from "./keys.ts";
+import { type LocalKeys, localKeys, type Signing, verifyingKeys } from "./keys.ts";
 import { startLite } from "./lite.ts";
 import { type DataLock, lockData } from "./lock.ts";
 import { type Log, toStderr } from "./log.ts";
@@ -19,6 +19,8 @@ export type LocalStackOptions = {
   ports?: { gateway?: number; database?: number };
   /** Lives in a temporary folder, on any free ports, and leaves nothing behind. */
   ephemeral?: boolean;
+  /** What signs tokens of workers and clients. `HS256`, the default, is a project that has imported no key. */
+  signing?: Signing;
   /** The folder with `supabase/` and `functions/`; this repository by default. */
   project?: string;
   /** Instead of the service's own limits: a test can reach them then. */
@@ -58,7 +60,7 @@ export const defaultDataDir = join(repository, ".muster");
  * migrations of the tree applied. Nothing but a reference to it keeps it alive: stop it, or `await using` it.
  */
 export async function startLocalStack(options: LocalStackOptions = {}): Promise<LocalStack> {
-  const { ephemeral = false, project = repository, log = toStderr, signal } = options;
+  const { ephemeral = false, project = repository, log = toStderr, signal, signing = "HS256" } = options;
   const dataDir = ephemeral ? await temporaryFolder() : resolve(options.dataDir ?? defaultDataDir);
   const preferred = ephemeral ? { gateway: 0, database: 0, ...options.ports } : { ...defaultPorts, ...options.ports };
   const timings: Record<string, number> = {};
@@ -91,10 +93,11 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
     mark("postgres");
     check();
 
+    const verifying = verifyingKeys(keys, signing);
     const config = parseProjectConfig(await Deno.readTextFile(join(project, "supabase", "config.toml")));
     const storageDir = join(dataDir, "storage");
     const lite = await startLite(
-      { ...config, adminDbUrl, jwtSecret: keys.jwtSecret, url, storageDir },
+      { ...config, ...verifying, adminDbUrl, url, storageDir },
       log,
       (port) => gateway.setUpstream("lite", port),
     );
@@ -105,7 +108,7 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
     // Functions and Realtime need the platform only, so they start while the migrations run.
     const [functions, realtime] = await allOrThrow([
       (options.startFunctions ?? startFunctions)({
-        ...{ dir: join(project, "functions"), url, dbUrl, keys, log },
+        ...{ dir: join(project, "functions"), url, dbUrl, keys, signing, log },
         onPort: (port) => gateway.setUpstream("functions", port),
       }).then((functions) => {
         undo.push(() => functions.stop());
@@ -113,7 +116,7 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
         return functions;
       }),
       startRealtime({
-        ...{ dbUrl: adminDbUrl, jwtSecret: keys.jwtSecret, log, ...options.realtime },
+        ...{ dbUrl: adminDbUrl, ...verifying, log, ...options.realtime },
         onPort: (port) => gateway.setUpstream("realtime", port),
       }).then((realtime) => {
         undo.push(() => realtime.stop());

@@ -3,17 +3,18 @@ import { createPostgresConnection } from "@supabase/lite/postgres";
 import postgres from "postgres";
 import { applyPlatform } from "../platform.ts";
 import type { ProjectConfig } from "../config.ts";
+import type { VerifyingKeys } from "../keys.ts";
 import { completeToken } from "./access-token.ts";
 import { createAuthAdmin } from "./auth-admin.ts";
+import { asSecretToken } from "./bearer.ts";
 import { lasting } from "../lasting-sql.ts";
 import { FileStorage } from "./files.ts";
 import { createRpc } from "./rpc.ts";
 import { followSchema, type SchemaCache, shareReadings, withFreshSchema } from "./schema-cache.ts";
 import { storageAnswer, storageRequest } from "./storage-wire.ts";
 
-export type LiteSettings = ProjectConfig & {
+export type LiteSettings = ProjectConfig & VerifyingKeys & {
   adminDbUrl: string;
-  jwtSecret: string;
   /** The gateway's URL, for the links in mails. */
   url: string;
   storageDir: string;
@@ -80,7 +81,7 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
   await internals.introspect({ useCache: true });
   const { schemas, jwtSecret } = settings;
   const dbUrlAs = (role: string) => settings.adminDbUrl.replace("//supabase_admin:", `//${role}:`);
-  const rpc = createRpc({ dbUrl: dbUrlAs("authenticator"), schemas, jwtSecret });
+  const rpc = createRpc({ dbUrl: dbUrlAs("authenticator"), schemas, keys: settings });
   const authAdmin = createAuthAdmin({ dbUrl: dbUrlAs("supabase_auth_admin"), jwtSecret });
   const listener = await followSchema(settings.adminDbUrl, internals, rpc.forgetSchema);
 
@@ -89,6 +90,9 @@ export async function createLite(settings: LiteSettings): Promise<Lite> {
       if (new URL(request.url).pathname.startsWith("/auth/v1/admin/")) return await authAdmin.fetch(request);
       const called = await rpc.answer(request);
       if (called) return called;
+      const translated = await asSecretToken(request, settings);
+      if (translated instanceof Response) return translated;
+      request = translated;
       const answer = await withFreshSchema(await storageRequest(request), internals, (request) => app.fetch(request));
       return await storageAnswer(request, await completeToken(request, answer, settings));
     },

@@ -1,10 +1,11 @@
 import postgres from "postgres";
+import type { VerifyingKeys } from "../keys.ts";
 import { lasting, transaction } from "../lasting-sql.ts";
 import { databaseErrorAnswer, errorAnswer } from "./rpc-errors.ts";
 import { type Claims, verifyBearer } from "./bearer.ts";
 import { type Callable, findCallable, readCallables } from "./callables.ts";
 
-export type RpcOptions = { dbUrl: string; schemas: string[]; jwtSecret: string };
+export type RpcOptions = { dbUrl: string; schemas: string[]; keys: VerifyingKeys };
 
 export type Rpc = {
   /** Answers a call, or nothing for a request that it leaves to lite. */
@@ -21,7 +22,7 @@ const objectOnly = "application/vnd.pgrst.object+json";
  * writes the result as JSON, and the same mapping of errors. Lite itself sends jsonb arguments encoded twice and hides
  * SQLSTATEs that it does not know. Calls with filters, and other methods, are left to it.
  */
-export function createRpc({ dbUrl, schemas, jwtSecret }: RpcOptions): Rpc {
+export function createRpc({ dbUrl, schemas, keys }: RpcOptions): Rpc {
   const sql = postgres(dbUrl, { ...lasting, max: 20, onnotice: () => {}, connection: { TimeZone: "UTC" } });
   let callables: Promise<Callable[]> | undefined;
 
@@ -36,7 +37,7 @@ export function createRpc({ dbUrl, schemas, jwtSecret }: RpcOptions): Rpc {
       const hint = `Only the following schemas are exposed: ${schemas.join(", ")}`;
       return errorAnswer(406, "PGRST106", `Invalid schema: ${schema}`, null, hint);
     }
-    const claims = await verifyBearer(request.headers.get("authorization"), jwtSecret);
+    const claims = await verifyBearer(request.headers.get("authorization"), keys);
     if (claims instanceof Response) return claims;
     const text = await request.text();
     const args = parseArguments(text);

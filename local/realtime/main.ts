@@ -1,19 +1,19 @@
 // The process that serves Realtime: started and controlled by `../realtime.ts`.
+import type { VerifyingKeys } from "../keys.ts";
 import { childSettings, serveForParent } from "../parent.ts";
 import { createRealtime, type RealtimeFaults, type RealtimeLimits } from "./server.ts";
 
-export type RealtimeSettings = {
+export type RealtimeSettings = VerifyingKeys & {
   /** As a superuser. */
   dbUrl: string;
-  jwtSecret: string;
   limits: Partial<RealtimeLimits>;
   enabled: boolean;
   faults: Partial<RealtimeFaults>;
 };
 
 const settings = childSettings<RealtimeSettings>();
-const { dbUrl, jwtSecret, limits } = settings;
-const realtime = createRealtime({ dbUrl, jwtSecret, limits, log: (line) => console.error(JSON.stringify(line)) });
+const { enabled: _, faults: __, ...options } = settings;
+const realtime = createRealtime({ ...options, log: (line) => console.error(JSON.stringify(line)) });
 await realtime.start();
 await control(settings);
 const server = Deno.serve(

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type JWTPayload, jwtVerify } from "jose";
+import { createLocalJWKSet, type JWTPayload, jwtVerify } from "jose";
 import postgres from "postgres";
 import { deviceFingerprint } from "../../shared/auth/device-proof.ts";
 import { ClientTokenAnswer, EnrollAnswer } from "../../shared/contracts/enroll.ts";
@@ -42,9 +42,14 @@ Deno.test("POST /enroll lets a machine in and answers its token", async () => {
     [claims["role"], claims.sub, claims["tenant_id"], claims["cnf"]],
     ["muster_worker", enrolled.workerId, tenant.id, { jkt: await deviceFingerprint(device.publicJwk) }],
   );
+  assert.deepEqual([claims["scopes"], claims.exp! - claims.iat!, enrolled.expiresIn], [["worker"], 600, 600]);
   assert.equal(claims.exp! * 1000, Date.parse(enrolled.expiresAt));
   const hello = await workerRpc(enrolled.accessToken, "hello", { worker: { capabilities: ["compute/basic"] } });
   assert.equal(hello.worker_id, enrolled.workerId);
+  // What the token did not allow cannot be claimed later either.
+  const more = { capabilities: ["compute/gpu", "python/sandbox"], labels: { site: "home", rack: "4" } };
+  const again = await workerRpc(enrolled.accessToken, "hello", { worker: more });
+  assert.deepEqual([again.capabilities, again.labels], [["compute/gpu"], { site: "lab", rack: "4" }]);
 });
 
 Deno.test("the same key enrolls as the same worker, and costs no use", async () => {
@@ -203,7 +208,15 @@ Deno.test("POST /enroll/client-token exchanges an API key for a token that may l
 
 /** The claims of a token, verified as the project's Data API and Realtime do it. */
 async function verified(token: string): Promise<JWTPayload> {
-  const secret = new TextEncoder().encode(project.jwtSecret);
-  const options = { algorithms: ["HS256"], issuer: "muster", audience: "muster" };
-  return (await jwtVerify(token, secret, options)).payload;
+  const { signingJwk, jwtSecret } = project;
+  const expected = { issuer: "muster", audience: "muster" };
+  if (signingJwk === undefined) {
+    const secret = new TextEncoder().encode(jwtSecret);
+    return (await jwtVerify(token, secret, { ...expected, algorithms: ["HS256"] })).payload;
+  }
+  const { d: _, ...publicJwk } = signingJwk;
+  const keys = createLocalJWKSet({ keys: [publicJwk] });
+  const { payload, protectedHeader } = await jwtVerify(token, keys, { ...expected, algorithms: ["ES256"] });
+  assert.equal(protectedHeader.kid, signingJwk.kid);
+  return payload;
 }

@@ -1,26 +1,14 @@
 import assert from "node:assert/strict";
 import { createTenant, createWorker, refused, submit, workerOf } from "../support/actors.ts";
-import { type Actor, type Answer, type Args, service, TestDatabase } from "../support/database.ts";
-
-/** Every function that a worker calls with its token, with arguments of a worker that holds nothing. */
-const calls: Record<string, Args> = {
-  hello: { worker: {}, running: [] },
-  heartbeat: { running: [] },
-  claim_jobs: { want: 1 },
-  complete_jobs: { results: [] },
-  report_events: { events: [] },
-  goodbye: {},
-  create_artifact: { caller: null, artifact: { name: "a", size_bytes: 1, sha256: "0".repeat(64) } },
-  get_artifact: { caller: null, artifact_id: "00000000-0000-4000-8000-000000000000" },
-  authorize_artifact_finish: { caller: null, artifact_id: "00000000-0000-4000-8000-000000000000" },
-};
+import { type Actor, type Answer, service, TestDatabase } from "../support/database.ts";
+import { workerCalls } from "../support/worker-calls.ts";
 
 Deno.test("every function that a worker may call is in the table of calls", async () => {
   await using db = await TestDatabase.create();
   const rows = await db.sql`
     select p.proname as name from pg_proc p
     where p.pronamespace = 'muster'::regnamespace and has_function_privilege('muster_worker', p.oid, 'execute')`;
-  assert.deepEqual(rows.map((row) => row.name).sort(), Object.keys(calls).sort());
+  assert.deepEqual(rows.map((row) => row.name).sort(), Object.keys(workerCalls).sort());
 });
 
 Deno.test("a revoked worker is refused at once on every call", async () => {
@@ -70,5 +58,5 @@ Deno.test("a worker cannot pass for an app by sending a caller along", async () 
 });
 
 async function eachCall(db: TestDatabase, actor: Actor, sqlState: string): Promise<void> {
-  for (const [name, args] of Object.entries(calls)) await refused(db.call(actor, name, args), sqlState, name);
+  for (const [name, args] of Object.entries(workerCalls)) await refused(db.call(actor, name, args), sqlState, name);
 }

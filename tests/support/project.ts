@@ -1,3 +1,5 @@
+import type { JWK } from "jose";
+
 /** The project that tests run against, as tests/run.ts names it in the environment. */
 export interface Project {
   readonly url: string;
@@ -5,6 +7,8 @@ export interface Project {
   readonly secretKey: string;
   readonly dbUrl: string;
   readonly jwtSecret: string;
+  /** The ES256 key it has imported to sign tokens of workers, if it has one. */
+  readonly signingJwk: JWK | undefined;
 }
 
 export const project: Project = {
@@ -22,6 +26,10 @@ export const project: Project = {
   },
   get jwtSecret() {
     return required("SUPABASE_JWT_SECRET");
+  },
+  get signingJwk() {
+    const text = Deno.env.get("SUPABASE_JWT_JWK");
+    return text ? JSON.parse(text) : undefined;
   },
 };
 

@@ -1,0 +1,3 @@
+import { testHostileTokens } from "../support/test-hostile-tokens.ts";
+
+testHostileTokens();
