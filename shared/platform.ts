@@ -1,5 +1,3 @@
-import type { SigningKey } from "./auth/access-token.ts";
-
 /** What the platform tells a function through its environment. */
 export interface Platform {
   /** Where functions reach the project. */
@@ -35,15 +33,6 @@ export function readPlatform(environment: Environment): Platform {
 /** Where everybody reaches the project. */
 export function readPublicUrl(environment: Environment): string {
   return (environment["MUSTER_PUBLIC_URL"] || required(environment, "SUPABASE_URL")).replace(/\/+$/, "");
-}
-
-/** Reads the key that tokens are signed with; only the function `enroll` has it. */
-export function readSigningKey(environment: Environment): SigningKey {
-  const jwk = environment["MUSTER_JWT_JWK"];
-  if (jwk) return { kind: "jwk", jwk: JSON.parse(jwk) };
-  const secret = environment["MUSTER_JWT_SECRET"];
-  if (secret) return { kind: "secret", secret };
-  throw new Error("Cannot start: MUSTER_JWT_SECRET or MUSTER_JWT_JWK must be set");
 }
 
 function required(environment: Environment, name: string): string {

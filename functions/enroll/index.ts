@@ -1,9 +1,9 @@
 import { createTokenSigner } from "../../shared/auth/access-token.ts";
+import { readSigningKey } from "../../shared/auth/signing-key.ts";
 import { createEnrollDb } from "../../shared/db/enroll.ts";
 import { createEnrollmentTokensDb } from "../../shared/db/enrollment-tokens.ts";
 import { authenticate } from "../../shared/http/authenticate.ts";
 import { functionDeps } from "../../shared/http/function-deps.ts";
-import { readSigningKey } from "../../shared/platform.ts";
 import { createApp } from "./app.ts";
 
 const environment = Deno.env.toObject();

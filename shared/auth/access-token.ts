@@ -1,7 +1,5 @@
 import { importJWK, type JWK, type JWTPayload, SignJWT } from "jose";
-
-export const workerRole = "muster_worker";
-export const clientRole = "muster_client";
+import { clientRole, workerRole } from "./roles.ts";
 
 const issuer = "muster";
 

@@ -1,8 +1,8 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { decodeJwt } from "jose";
-import { workerRole } from "../auth/access-token.ts";
 import type { Caller } from "../auth/caller.ts";
 import { sha256Hex } from "../auth/hash.ts";
+import { workerRole } from "../auth/roles.ts";
 import { isApiKey, sameSecret } from "../auth/secret.ts";
 import { Id } from "../contracts/common.ts";
 import { type MusterError, musterError } from "../errors.ts";

@@ -17,6 +17,7 @@ import { generatedFiles, writeGeneratedFiles } from "./generated-files.ts";
 import { importDirection } from "./import-direction.ts";
 import { migrationsLink } from "./migrations-link.ts";
 import { runDeno } from "./run-deno.ts";
+import { signingKey } from "./signing-key.ts";
 import { webOnly } from "./web-only.ts";
 
 const checks: readonly Check[] = [
@@ -26,6 +27,7 @@ const checks: readonly Check[] = [
   importDirection,
   webOnly,
   deployable,
+  signingKey,
   migrationsLink,
   fileNames,
   generatedFiles(),
