@@ -12,6 +12,7 @@ import type { Documents, MessagesDocument, OpenApiDocument } from "./api/documen
 import { errorsPage } from "./api/errors-page.ts";
 import { referencePage } from "./api/reference.ts";
 import { createApp as createArtifacts } from "./artifacts/app.ts";
+import { createApp as createAudit } from "./audit/app.ts";
 import { createApp as createEnroll } from "./enroll/app.ts";
 import { createApp as createHealth } from "./health/app.ts";
 import { createApp as createJobs } from "./jobs/app.ts";
@@ -54,6 +55,7 @@ export function allApps() {
     createArtifacts(deps),
     createWorkers(deps),
     createHealth(deps),
+    createAudit(deps),
     createApiOfApi(deps),
   ];
 }

@@ -4,8 +4,8 @@ import type { Log } from "../log.ts";
 import { nextRun } from "./schedule.ts";
 
 export type CronRunner = {
-  /** Starts no job until `resume()`; what runs already ends. */
-  pause(): void;
+  /** Starts no job until `resume()`; resolves when what ran already has ended. */
+  pause(): Promise<void>;
   /** A job that would have run meanwhile runs once, at once, where its schedule counts seconds. */
   resume(): void;
   stop(): Promise<void>;
@@ -143,9 +143,10 @@ export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunne
   }
 
   return {
-    pause() {
+    async pause() {
       paused = true;
       for (const { timer } of planned.values()) clearTimeout(timer);
+      await Promise.allSettled(runs);
     },
     resume() {
       paused = false;

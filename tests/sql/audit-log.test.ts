@@ -27,15 +27,15 @@ Deno.test("entries are sealed by the tick, numbered from 1 without gaps, each wi
   const rows = await db
     .sql`select seq::integer, action, encode(hash, 'hex') as hash, encode(previous_hash, 'hex') as previous
     from muster.audit_log where tenant_id = ${tenant.id} order by seq`;
-  assert.deepEqual(rows.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6]);
-  assert.deepEqual(rows.map(({ action }) => action).slice(1), ["test.0", "test.1", "test.2", "test.3", "test.4"]);
+  assert.deepEqual(rows.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6, 7]);
+  assert.deepEqual(rows.map(({ action }) => action).slice(2), ["test.0", "test.1", "test.2", "test.3", "test.4"]);
   assert.deepEqual(rows.map(({ previous }) => previous), [
     "0".repeat(64),
     ...rows.map(({ hash }) => hash).slice(0, -1),
   ]);
-  assert.equal(new Set(rows.map(({ hash }) => hash)).size, 6);
+  assert.equal(new Set(rows.map(({ hash }) => hash)).size, 7);
   const others = await db.sql`select action from muster.audit_log where tenant_id = ${other.id} order by seq`;
-  assert.deepEqual(others.map(({ action }) => action), ["api_key.created", "test.other"]);
+  assert.deepEqual(others.map(({ action }) => action), ["tenant.created", "api_key.created", "test.other"]);
 });
 
 Deno.test("what was rolled back is not in the log", async () => {
@@ -84,7 +84,7 @@ Deno.test("the log of a tenant that is deleted stays, and still verifies", async
   await tick(db);
   await db.sql`delete from muster.tenants where id = ${tenant.id}`;
   const rows = await db.sql`select action from muster.audit_log where tenant_id = ${tenant.id}`;
-  assert.deepEqual(rows.map(({ action }) => action), ["api_key.created"]);
+  assert.deepEqual(rows.map(({ action }) => action), ["tenant.created", "api_key.created"]);
 });
 
 Deno.test("every status change of a job is in the log, with who was behind it", async () => {

@@ -14,9 +14,9 @@ const switches: Partial<Record<FaultKind, (stack: LocalStack) => Promise<Undo>>>
     await stack.restartPostgres("immediate");
     return nothing;
   },
-  "cron paused": (stack) => {
-    stack.cron.pause();
-    return Promise.resolve(() => Promise.resolve(stack.cron.resume()));
+  "cron paused": async ({ cron }) => {
+    await cron.pause();
+    return () => Promise.resolve(cron.resume());
   },
   "Realtime off": async ({ realtime }) => {
     await realtime.setEnabled(false);
