@@ -1,5 +1,6 @@
 import { UsageError } from "../shared/usage-error.ts";
 import { apiKeyCommands } from "./commands/api-key.ts";
+import { auditCommands } from "./commands/audit.ts";
 import { enrollmentTokenCommands } from "./commands/enrollment-token.ts";
 import { memberCommands } from "./commands/member.ts";
 import { tenantCommands } from "./commands/tenant.ts";
@@ -11,6 +12,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
   ...memberCommands,
   ...apiKeyCommands,
   ...enrollmentTokenCommands,
+  ...auditCommands,
 };
 
 export type Command =

@@ -7,7 +7,7 @@ import { createAuth } from "./auth.ts";
 import { type Command, parseCommand } from "./command.ts";
 import { readConnection } from "./connection.ts";
 
-/** Runs one command; answers the exit code: 0 done, 1 refused by the server, 2 not understood. */
+/** Runs one command; answers the exit code: 0 done, 1 refused by the server or found wrong, 2 not understood. */
 async function main(args: string[]): Promise<number> {
   let command: Command;
   try {
@@ -24,9 +24,12 @@ async function main(args: string[]): Promise<number> {
   try {
     const connection = await readConnection(Deno.env.toObject(), (path) => Deno.readTextFile(path));
     const { service } = createClients({ ...connection, publishableKey: connection.secretKey });
-    const { record, text } = await command.work({ api: createApi(connection), auth: createAuth(service) });
+    const { record, text, failed = false } = await command.work({
+      api: createApi(connection),
+      auth: createAuth(service),
+    });
     console.log(command.json ? JSON.stringify(record) : printable(text));
-    return 0;
+    return failed ? 1 : 0;
   } catch (error) {
     if (error instanceof UsageError) {
       console.error(printableLine(error.message));

@@ -4,6 +4,8 @@ import { printableLine } from "../shared/printable.ts";
 export interface Outcome {
   readonly record: Readonly<Record<string, unknown>>;
   readonly text: string;
+  /** The command found what it looks for to be wrong. */
+  readonly failed?: boolean;
 }
 
 /** A sentence, and the secret that will not be seen again. */

@@ -18,6 +18,24 @@ Deno.test("the operator's command prints no control character of a name or an ar
   assert.equal(JSON.parse((await muster("tenant", "create", name, "--json")).stdout).name, name);
 });
 
+Deno.test("the operator's command lists and verifies a tenant's audit log, and fails when it is not as it was sealed", async () => {
+  const name = `audited-${crypto.randomUUID()}`;
+  const { apiKey: _, id } = JSON.parse((await muster("api-key", "create", "--tenant", name, "--json")).stdout);
+  const listed = await muster("audit", "list", "--tenant", name, "--action", "api_key.");
+  assert.match(listed.stdout, new RegExp(`^2  \\S+  service  api_key\\.created  ${id}  `));
+  const verified = await muster("audit", "verify", "--tenant", name);
+  assert.match(verified.stdout, /^Intact: 2 entries/);
+  const head = verified.stdout.trim().split("\n").at(-1)!;
+  assert.equal((await muster("audit", "verify", "--tenant", name, "--head", head)).code, 0);
+  const forged = await muster("audit", "verify", "--tenant", name, "--head", `1:${"0".repeat(64)}`);
+  assert.deepEqual([forged.code, forged.stdout.slice(0, 28)], [1, "Broken at entry 1 (rewritten"]);
+  for (
+    const args of [["list", "--limit", "0"], ["verify", "--head", "1"], ["burn"]]
+  ) {
+    assert.equal((await muster("audit", ...args)).code, 2, args.join(" "));
+  }
+});
+
 Deno.test("bootstrap makes a tenant with an admin who can sign in, and is harmless to repeat", async () => {
   const [name, email] = [`lab-${crypto.randomUUID()}`, newEmail()];
   const made = await record("bootstrap", "--tenant", name, "--admin", email);
