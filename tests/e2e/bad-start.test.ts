@@ -75,6 +75,8 @@ Deno.test("an identity that is in use, of another project, or open to others is 
     mode: 0o600,
   });
   assert.match(await explanation({ identity: foreign }), /it belongs to https:\/\/other\.example, not to /);
+  await Deno.writeTextFile(foreign, JSON.stringify({ ...kept, key: { ...kept.key, d: undefined } }));
+  assert.match(await explanation({ identity: foreign }), /its private key is missing\./);
   await Deno.writeTextFile(foreign, "{}");
   assert.match(await explanation({ identity: foreign }), /is not a worker's identity\./);
   if (Deno.build.os !== "windows") {
