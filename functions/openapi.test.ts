@@ -116,6 +116,14 @@ Deno.test("what is sent has an example, and every example fits its schema", () =
   assert.ok(examples > 50, `only ${examples} were looked at`);
 });
 
+Deno.test("a number in a query is documented as a number, not as one that may be null", () => {
+  const numbers = operations.flatMap((operation) =>
+    parametersOf(operation).filter(({ schema }) => [schema.type].flat().some((type) => /integer|number/.test(type)))
+  );
+  assert.ok(numbers.length > 0);
+  assert.deepEqual(numbers.filter(({ schema }) => Array.isArray(schema.type)), []);
+});
+
 Deno.test("every object that is sent is strict, and every text and list bounded", () => {
   const found: string[] = [];
   const look = (schema: Json, place: string): void => {

@@ -8,12 +8,12 @@ import { missingForDebianPostgres, startDebianPostgres } from "./support/debian-
 const help = `Runs the tests.
 
   npm test                          all of them, on a local stack of their own
-  npm test -- sql chaos             only these groups: unit, sql, chaos, contract, conformance, e2e, deploy,
+  npm test -- sql chaos             only these groups: unit, sql, chaos, contract, conformance, fuzz, e2e, deploy,
                                     install, local, debian, sql-15, campaign
   npm test -- --filter "stale"      only tests whose name holds the text
 
 With SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, SUPABASE_JWT_SECRET and SUPABASE_DB_URL set, the groups
-contract and e2e run against that project instead; the others need a database they may fill and break.
+contract, fuzz and e2e run against that project instead; the others need a database they may fill and break.
 `;
 
 const repository = resolve(import.meta.dirname!, "..");
@@ -36,6 +36,7 @@ const groups = [
   },
   { name: "contract", paths: ["tests/contract"], needs: "project", parallel: true },
   { name: "conformance", paths: ["tests/conformance"], needs: "stack", parallel: false },
+  { name: "fuzz", paths: ["tests/fuzz"], needs: "project", parallel: false },
   { name: "e2e", paths: ["tests/e2e"], needs: "project", parallel: false },
   { name: "deploy", paths: ["tests/deploy"], needs: "stack", parallel: false },
   { name: "install", paths: ["tests/install"], needs: "nothing", parallel: false },

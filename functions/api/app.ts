@@ -96,6 +96,8 @@ function isListed(code: string): code is ErrorCode {
 
 const tags = ["api"];
 
+const notModified = { 304: { description: "It is what `if-none-match` names" } } as const;
+
 const text = (what: string) => ({
   description: what,
   content: {
@@ -130,6 +132,7 @@ const getOpenApi = createRoute({
   tags,
   responses: {
     200: json(z.looseObject({ openapi: z.string() }), "An OpenAPI 3.1 document"),
+    ...notModified,
     ...problems,
   },
 });
@@ -142,7 +145,7 @@ const getMessages = createRoute({
   description: "Draft 2020-12; `x-channels` says which message goes over which channel.",
   ...alsoFails(),
   tags,
-  responses: { 200: json(z.looseObject({ title: z.string() }), "A JSON Schema"), ...problems },
+  responses: { 200: json(z.looseObject({ title: z.string() }), "A JSON Schema"), ...notModified, ...problems },
 });
 
 const getReference = createRoute({
@@ -154,7 +157,7 @@ const getReference = createRoute({
     "HTML for browsers where the project serves it, as on a domain of its own and on the local stack; else Markdown.",
   ...alsoFails(),
   tags,
-  responses: { 200: text("The page"), ...problems },
+  responses: { 200: text("The page"), ...notModified, ...problems },
 });
 
 const listErrors = createRoute({
@@ -165,7 +168,11 @@ const listErrors = createRoute({
   description: "JSON for who accepts `application/json`; HTML or Markdown for the others.",
   ...alsoFails(),
   tags,
-  responses: { 200: textOrJson(z.object({ errors: z.array(ErrorEntry) }), "The list of errors"), ...problems },
+  responses: {
+    200: textOrJson(z.object({ errors: z.array(ErrorEntry) }), "The list of errors"),
+    ...notModified,
+    ...problems,
+  },
 });
 
 const getError = createRoute({
@@ -179,5 +186,5 @@ const getError = createRoute({
   request: {
     params: z.object({ code: z.string().min(1).max(100).describe("The error's code").meta({ example: "not_found" }) }),
   },
-  responses: { 200: textOrJson(ErrorEntry, "The error"), ...problems },
+  responses: { 200: textOrJson(ErrorEntry, "The error"), ...notModified, ...problems },
 });

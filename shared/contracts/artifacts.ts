@@ -17,7 +17,7 @@ export const CreateArtifactRequest = z.strictObject({
   sizeBytes: z.number().int().min(0).max(limits.artifactBytes).describe("Exact size of the bytes to be uploaded"),
   sha256: Sha256.describe("SHA-256 of the bytes to be uploaded, in hex"),
   contentType: z.string().max(255)
-    .regex(/^[\w.+-]+\/[\w.+-]+(\s*;\s*[\w-]+=("[\w .+-]*"|[\w.+-]+))*$/, "Must be a media type such as text/plain")
+    .regex(/^[\w.+-]+\/[\w.+-]+( *; *[\w-]+=("[\w .+-]*"|[\w.+-]+))*$/, "Must be a media type such as text/plain")
     .default("application/octet-stream"),
   jobId: Id.optional().describe("A worker's output: the job whose attempt it holds"),
   attempt: z.number().int().min(1).max(2_147_483_647).optional().describe("A worker's output: its attempt"),
@@ -26,6 +26,7 @@ export const CreateArtifactRequest = z.strictObject({
   path: ["attempt"],
 }).meta({
   id: "CreateArtifactRequest",
+  dependentRequired: { jobId: ["attempt"], attempt: ["jobId"] },
   example: {
     name: "photo.jpg",
     sizeBytes: 5,

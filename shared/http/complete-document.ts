@@ -64,6 +64,7 @@ function completeOperation(operation: Operation, responses: Record<string, unkno
     ...(authenticated ? [{ $ref: "#/components/parameters/TenantId" }] : []),
     { $ref: "#/components/parameters/CorrelationId" },
   ];
+  for (const parameter of operation.parameters) withoutNull(parameter as { schema?: { type?: unknown } });
   operation.security ??= [];
   for (const answer of Object.values(operation.responses) as { headers?: object; content?: object }[]) {
     answer.headers = { ...answer.headers, "x-correlation-id": { $ref: "#/components/headers/CorrelationId" } };
@@ -89,6 +90,13 @@ function completeOperation(operation: Operation, responses: Record<string, unkno
     responses[name] ??= problemResponse(Number(status), ofStatus);
     operation.responses[status] ??= { $ref: `#/components/responses/${name}` };
   }
+}
+
+/** A number read from text is documented as one that may be null; a query knows no null. */
+function withoutNull({ schema }: { schema?: { type?: unknown } }): void {
+  if (schema === undefined || !Array.isArray(schema.type)) return;
+  const types = schema.type.filter((type) => type !== "null");
+  schema.type = types.length === 1 ? types[0] : types;
 }
 
 function byStatus(codes: readonly ErrorCode[]): Record<string, ErrorCode[]> {

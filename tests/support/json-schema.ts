@@ -31,7 +31,8 @@ export function misfits(document: Json): Misfit {
   };
 }
 
-/** The same schema with its references as JSON Schema by itself has them. */
+/** The same schema with its references as JSON Schema by itself has them, and without the one keyword zod does not read. */
 function withDefs(schema: Json): Json {
-  return JSON.parse(JSON.stringify(schema).replaceAll('"#/components/schemas/', '"#/$defs/'));
+  const text = JSON.stringify(schema, (key, value) => key === "dependentRequired" ? undefined : value);
+  return JSON.parse(text.replaceAll('"#/components/schemas/', '"#/$defs/'));
 }
