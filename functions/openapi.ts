@@ -17,6 +17,7 @@ import { createApp as createEnroll } from "./enroll/app.ts";
 import { createApp as createHealth } from "./health/app.ts";
 import { createApp as createJobs } from "./jobs/app.ts";
 import { messagesSchema } from "./messages-schema.ts";
+import { createApp as createSecrets } from "./secrets/app.ts";
 import { createApp as createTenants } from "./tenants/app.ts";
 import { createApp as createWorkers } from "./workers/app.ts";
 
@@ -43,8 +44,11 @@ export function allApps() {
     documents: {} as Documents,
     publicUrl: "http://localhost",
     platform: { publicUrl: "", publishableKey: "" },
+    vault: {} as never,
     authenticate: () => Promise.resolve(),
     authenticateOperator: () => Promise.resolve(),
+    authenticateWorker: () => Promise.resolve(),
+    authenticateService: () => Promise.resolve(),
     findCaller: () => Promise.reject(new Error("Nobody calls")),
     log: createLog(),
   };
@@ -54,6 +58,7 @@ export function allApps() {
     createJobs(deps),
     createArtifacts(deps),
     createWorkers(deps),
+    createSecrets(deps),
     createHealth(deps),
     createAudit(deps),
     createApiOfApi(deps),

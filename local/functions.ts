@@ -32,6 +32,7 @@ export function startFunctions({ dir, url, dbUrl, keys, signing, log, onPort }: 
       ...(signing === "ES256"
         ? { MUSTER_JWT_JWK: JSON.stringify(keys.signingJwk) }
         : { MUSTER_JWT_SECRET: keys.jwtSecret }),
+      MUSTER_MASTER_KEYS: JSON.stringify(keys.masterKeys),
     },
     settings: (): FunctionsSettings => ({ dir }),
     log,

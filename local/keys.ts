@@ -15,6 +15,8 @@ type Secrets = {
   databasePassword: string;
   /** An ES256 key pair, as a project can import one, with its `kid`. */
   signingJwk: JWK;
+  /** What named secrets are encrypted with at rest, by id, the current one first. */
+  masterKeys: Record<string, string>;
 };
 
 export type LocalKeys = Secrets & {
@@ -47,11 +49,7 @@ export type ApiKeys = Pick<LocalKeys, "publishableKey" | "secretKey" | "anonKey"
 export async function localKeys(dataDir: string): Promise<LocalKeys> {
   const path = join(dataDir, "keys.json");
   try {
-    const kept: Omit<Secrets, "signingJwk"> & Partial<Secrets> = JSON.parse(await Deno.readTextFile(path));
-    if (kept.signingJwk !== undefined) return await withTokens({ ...kept, signingJwk: kept.signingJwk });
-    const secrets = { ...kept, signingJwk: await newSigningJwk() };
-    await keep(path, secrets);
-    return await withTokens(secrets);
+    return await withTokens(await completed(JSON.parse(await Deno.readTextFile(path)), path));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw new Error(`Cannot read ${path}: ${(error as Error).message}`);
   }
@@ -64,6 +62,13 @@ export async function localKeys(dataDir: string): Promise<LocalKeys> {
   const secrets = await randomSecrets();
   await keep(path, secrets);
   return await withTokens(secrets);
+}
+
+/** Data of an earlier start may know fewer keys than there are now. */
+async function completed(kept: Partial<Secrets>, path: string): Promise<Secrets> {
+  const secrets = { ...await randomSecrets(), ...kept };
+  if (Object.keys(kept).length < Object.keys(secrets).length) await keep(path, secrets);
+  return secrets;
 }
 
 /** Keys that nobody else has. */
@@ -89,6 +94,7 @@ async function randomSecrets(): Promise<Secrets> {
     secretKey: `sb_secret_${randomText(24)}`,
     databasePassword: randomText(24),
     signingJwk: await newSigningJwk(),
+    masterKeys: { k1: randomText(32) },
   };
 }
 

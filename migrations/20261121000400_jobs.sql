@@ -56,6 +56,7 @@ create table muster.jobs (
   attempt_timeout interval not null default '1 hour',
   requires text[] not null default '{}',
   labels jsonb not null default '{}',
+  secret_names text[] not null default '{}',
   notify boolean not null default false,
   retry_of uuid,
   run_at timestamptz not null,
@@ -81,7 +82,8 @@ create table muster.jobs (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null)),
   constraint blocked_jobs_have_a_key check (status <> 'blocked' or concurrency_key is not null),
   constraint priorities_are_small check (priority between -100 and 100),
-  constraint attempts_are_limited check (max_attempts between 1 and 20)
+  constraint attempts_are_limited check (max_attempts between 1 and 20),
+  constraint secrets_are_few check (cardinality(secret_names) <= 20)
 ) with (fillfactor = 80);
 comment on table muster.jobs is
   'Units of work. attempts is the number of the current attempt, its fencing token; released_count counts the attempts '
@@ -225,7 +227,7 @@ begin
       'attempts', job.attempts, 'max_attempts', job.max_attempts, 'requires', job.requires, 'labels', job.labels,
       'inputs', coalesce(
         (select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = job.id), '[]'),
-      'notify', job.notify, 'retry_of', job.retry_of,
+      'secrets', job.secret_names, 'notify', job.notify, 'retry_of', job.retry_of,
       'attempt_timeout_seconds', extract(epoch from job.attempt_timeout)::integer,
       'run_at', muster_private.iso(job.run_at), 'expires_at', muster_private.iso(job.expires_at))
     || jsonb_build_object(

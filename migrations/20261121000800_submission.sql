@@ -27,6 +27,10 @@ begin
   perform muster_private.check_number(check_job.item, 'concurrency_limit', 1, 1000);
   perform muster_private.check_number(check_job.item, 'retry_base_seconds', 0, 86400);
   perform muster_private.check_number(check_job.item, 'retry_cap_seconds', 0, 86400);
+  if jsonb_typeof(coalesce(check_job.item -> 'secrets', '[]')) not in ('array', 'null')
+    or (jsonb_typeof(check_job.item -> 'secrets') = 'array' and jsonb_array_length(check_job.item -> 'secrets') > 20) then
+    perform muster_private.fail('MU004', format('Cannot submit job %s: secrets must be an array of at most 20 names', check_job.index));
+  end if;
   if jsonb_typeof(coalesce(check_job.item -> 'inputs', '[]')) not in ('array', 'null')
     or (jsonb_typeof(check_job.item -> 'inputs') = 'array' and jsonb_array_length(check_job.item -> 'inputs') > 100) then
     perform muster_private.fail('MU004', format('Cannot submit job %s: inputs must be an array of at most 100 artifact ids', check_job.index));
@@ -81,12 +85,13 @@ begin
   end loop;
 
   perform muster_private.check_inputs(v_caller.tenant_id, v_items);
+  perform muster_private.check_job_secrets(v_caller.tenant_id, v_items);
 
   -- In the order of the idempotency keys: two batches that share some wait for each other in one direction only.
   with stored as (
     insert into muster.jobs (
       id, tenant_id, position, type, status, class_id, executor_id, payload, idempotency_key, correlation_id,
-      concurrency_key, priority, max_attempts, retry_base, retry_cap, attempt_timeout, requires, labels, notify,
+      concurrency_key, priority, max_attempts, retry_base, retry_cap, attempt_timeout, requires, labels, secret_names, notify,
       run_at, expires_at, created_at, updated_at, queued_at)
     select (i ->> 'id')::uuid, v_caller.tenant_id, (i ->> 'position')::bigint, i ->> 'type',
       (case
@@ -101,6 +106,7 @@ begin
       make_interval(secs => coalesce((i ->> 'retry_cap_seconds')::double precision, 300)),
       make_interval(secs => coalesce((i ->> 'attempt_timeout_seconds')::double precision, 3600)),
       array(select jsonb_array_elements_text(i -> 'requires')), i -> 'labels',
+      array(select distinct n from jsonb_array_elements_text(coalesce(nullif(i -> 'secrets', 'null'), '[]')) n order by n),
       coalesce((i ->> 'notify')::boolean, false),
       greatest(coalesce((i ->> 'run_at')::timestamptz, v_now), v_now),
       v_now + make_interval(secs => (i ->> 'timeout_seconds')::double precision),
@@ -381,12 +387,12 @@ begin
       'Only a failed or cancelled job can be retried');
   end if;
   insert into muster.jobs (tenant_id, type, status, class_id, executor_id, payload, correlation_id, concurrency_key,
-    priority, max_attempts, retry_base, retry_cap, attempt_timeout, requires, labels, notify, retry_of,
+    priority, max_attempts, retry_base, retry_cap, attempt_timeout, requires, labels, secret_names, notify, retry_of,
     run_at, expires_at, created_at, updated_at, queued_at)
   values (v_old.tenant_id, v_old.type, case when v_old.concurrency_key is null then 'queued' else 'blocked' end::muster.job_status,
     v_old.class_id, coalesce(v_caller.executor_id, v_old.executor_id), v_old.payload, v_old.correlation_id,
     v_old.concurrency_key, v_old.priority, v_old.max_attempts, v_old.retry_base, v_old.retry_cap, v_old.attempt_timeout,
-    v_old.requires, v_old.labels, v_old.notify, v_old.id,
+    v_old.requires, v_old.labels, v_old.secret_names, v_old.notify, v_old.id,
     v_now, v_now + (v_old.expires_at - v_old.created_at), v_now, v_now, case when v_old.concurrency_key is null then v_now end)
   returning * into v_new;
   insert into muster.job_inputs (job_id, artifact_id, tenant_id, ordinal)

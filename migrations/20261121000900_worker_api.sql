@@ -10,7 +10,7 @@ begin
       'job_id', j.id, 'attempt', j.attempts, 'type', j.type, 'payload', j.payload, 'requires', j.requires,
       'correlation_id', j.correlation_id, 'max_attempts', j.max_attempts,
       'attempt_timeout_seconds', extract(epoch from j.attempt_timeout)::integer,
-      'expires_at', muster_private.iso(j.expires_at),
+      'expires_at', muster_private.iso(j.expires_at), 'secrets', j.secret_names,
       'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
       order by j.priority desc, j.position), '[]')
     from muster.jobs j

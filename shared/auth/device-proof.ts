@@ -1,12 +1,14 @@
 import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, errors, importJWK, SignJWT } from "jose";
 import type { PublicJwk } from "../contracts/enroll.ts";
 import { limits } from "../contracts/limits.ts";
+import type { SealingJwk } from "../contracts/secrets.ts";
 import { MusterError, musterError } from "../errors.ts";
 import { sha256Hex } from "./hash.ts";
 
 /**
- * What a device proof is for: to enroll with a token, to refresh the token of a worker, or to change its key. A proof
- * for one is of no use for the other, nor with another token or worker.
+ * What a device proof is for: to enroll with a token, to refresh the token of a worker, to open the secrets of an
+ * attempt, or to change the worker's key. A proof for one is of no use for the others, nor with another token, worker,
+ * attempt or key.
  *
  * A change takes two: `rotate`, by which the old key names the new one, and `succeed`, by which the new one answers to
  * that very proof.
@@ -15,7 +17,14 @@ export type ProofPurpose =
   | { readonly kind: "enroll"; readonly token: string }
   | { readonly kind: "refresh"; readonly workerId: string }
   | { readonly kind: "rotate"; readonly workerId: string; readonly newFingerprint: string }
-  | { readonly kind: "succeed"; readonly workerId: string; readonly oldProof: string };
+  | { readonly kind: "succeed"; readonly workerId: string; readonly oldProof: string }
+  | {
+    readonly kind: "secrets";
+    readonly jobId: string;
+    readonly attempt: number;
+    /** Public half of the key that the secrets are to be sealed to. */
+    readonly publicJwk: SealingJwk;
+  };
 
 /** What a verified proof says. */
 export interface DeviceProof {
@@ -33,7 +42,9 @@ function audience(purpose: ProofPurpose): string {
 }
 
 /** What a proof for a purpose must say, and how the rule for each claim reads. */
-async function claimsFor(purpose: ProofPurpose): Promise<Readonly<Record<string, { value: string; rule: string }>>> {
+async function claimsFor(
+  purpose: ProofPurpose,
+): Promise<Readonly<Record<string, { value: string | number; rule: string }>>> {
   const worker = (workerId: string) => ({ value: workerId, rule: "the worker's id" });
   switch (purpose.kind) {
     case "enroll":
@@ -49,6 +60,15 @@ async function claimsFor(purpose: ProofPurpose): Promise<Readonly<Record<string,
       return {
         sub: worker(purpose.workerId),
         oph: { value: await sha256Hex(purpose.oldProof), rule: "the sha256 of the old key's proof" },
+      };
+    case "secrets":
+      return {
+        job: { value: purpose.jobId.toLowerCase(), rule: "the job's id" },
+        att: { value: purpose.attempt, rule: "the attempt" },
+        sealing_jkt: {
+          value: await calculateJwkThumbprint(purpose.publicJwk, "sha256"),
+          rule: "the thumbprint of publicJwk",
+        },
       };
   }
 }

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Capability, Id, Instant, Json, Key, Labels, text } from "./common.ts";
 import { jsonBytes, unstorableJson } from "./json.ts";
 import { limits } from "./limits.ts";
+import { SecretNames } from "./secrets.ts";
 
 /** Held against the SQL enum `muster.job_status`. */
 export const jobStatuses = [
@@ -66,6 +67,7 @@ export const SubmitJob = z.strictObject({
   correlationId: Key.optional().describe("Follows the job through messages and logs; default the request's"),
   notify: z.boolean().optional().describe("Send task.result or task.error when it ends; default false"),
   inputs: z.array(Id).max(limits.inputs).optional().describe("Artifacts that the worker may read"),
+  secrets: SecretNames.optional().describe("Names of secrets that the worker is given; each must allow the type"),
   retryBaseSeconds: z.number().min(0).max(limits.retrySeconds).optional().describe(
     "First pause before a retry; default 1",
   ),
@@ -123,6 +125,7 @@ export const Job = z.object({
   progress: z.number().nullable().describe("0 to 1"),
   progressNote: z.string().nullable(),
   inputs: z.array(Id),
+  secrets: z.array(z.string()).describe("Names of the secrets that its worker is given"),
   notify: z.boolean(),
   attemptTimeoutSeconds: z.number(),
   retryOf: Id.nullish().describe("The job that this one repeats"),

@@ -47,4 +47,12 @@ export const limits = {
   messageResultBytes: 64 * 1024,
   /** How far a device proof's `iat` may be from the server's clock, and thus how long its `jti` is remembered. */
   proofSeconds: 60,
+  /** A secret's value in UTF-8, and the least it has in characters: shorter ones could not be masked in logs. */
+  secretBytes: 16 * 1024,
+  secretLength: 6,
+  secretNameLength: 100,
+  secretTypes: 20,
+  secretsPerJob: 20,
+  /** One `POST /secrets`: a value may take six times its size as JSON. */
+  secretBodyBytes: 128 * 1024,
 } as const;

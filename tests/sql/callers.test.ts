@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import {
+  ciphertextOf,
   createInput,
   createMember,
+  createSecret,
   createTenant,
   createUser,
   createWorker,
@@ -49,6 +51,15 @@ const functions: Record<string, { needs: Need; args: (world: World) => Args }> =
   resume_worker: { needs: "operate", args: ({ worker }) => ({ worker_id: worker.id }) },
   list_audit: { needs: "administer", args: () => ({}) },
   verify_audit: { needs: "administer", args: () => ({}) },
+  prepare_secret: { needs: "administer", args: () => ({ name: "NEW" }) },
+  set_secret: {
+    needs: "administer",
+    args: () => ({
+      secret: { name: "NEW", version: 1, ciphertext: ciphertextOf(), key_id: "k1", allowed_types: ["test"] },
+    }),
+  },
+  list_secrets: { needs: "administer", args: () => ({}) },
+  delete_secret: { needs: "administer", args: () => ({ name: "OLD" }) },
   revoke_worker: { needs: "administer", args: ({ worker }) => ({ worker_id: worker.id }) },
   issue_api_key: {
     needs: "administer",
@@ -73,7 +84,7 @@ const functions: Record<string, { needs: Need; args: (world: World) => Args }> =
 };
 
 /** Functions that say for themselves who may call them; each has a test file of its own. */
-const ownRules = ["authorize_client", "bootstrap_tenant", "list_tenants", "set_audit_retention"];
+const ownRules = ["authorize_client", "authorize_secrets", "bootstrap_tenant", "list_tenants", "set_audit_retention"];
 
 const powers: Record<string, Need[]> = {
   api_key: ["read", "submit", "operate"],
@@ -234,6 +245,7 @@ async function createWorld(db: TestDatabase): Promise<World> {
     caller: tenant.caller,
     artifact: { name: "b", size_bytes: 1, sha256: "0".repeat(64) },
   });
+  await createSecret(db, tenant, "OLD");
   const key = await db.call(service, "create_api_key", {
     tenant_id: tenant.id,
     executor_name: "other app",

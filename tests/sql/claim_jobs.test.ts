@@ -48,6 +48,7 @@ Deno.test("claim_jobs() hands over everything a worker needs to run a job", asyn
     attempt_timeout_seconds: 60,
     expires_at: "2026-01-01T00:10:00.000000Z",
     inputs,
+    secrets: [],
   });
   const running = await getJob(db, tenant, job.id);
   assert.deepEqual([running.status, running.worker_id, running.attempts], ["running", worker.id, 1]);

@@ -3,6 +3,7 @@ import {
   clientOf,
   createInput,
   createMember,
+  createSecret,
   createTenant,
   createWorker,
   failed,
@@ -159,6 +160,7 @@ async function createWorld(db: TestDatabase): Promise<World> {
   await createMember(db, tenant, "viewer");
   const worker = await createWorker(db, tenant);
   const input = await createInput(db, tenant);
+  await createSecret(db, tenant, "KEY");
   const jobs = await submit(db, tenant, { inputs: [input.id] }, { concurrency_key: "k" }, {});
   const [claimed] = await worker.claim();
   await worker.complete([succeeded(claimed!, { secret: tenant.id })]);

@@ -45,6 +45,7 @@ Deno.test("submit_jobs() stores a job with its defaults and answers it whole", a
     requires: [],
     labels: {},
     inputs: [],
+    secrets: [],
     notify: false,
     retry_of: null,
     attempt_timeout_seconds: 3600,

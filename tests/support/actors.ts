@@ -157,6 +157,24 @@ export async function createInput(db: TestDatabase, tenant: TestTenant, name = "
   return db.call(service, "finish_artifact", { artifact_id: id, size_bytes: 5, sha256: file.sha256 });
 }
 
+/** What a value looks like once it is encrypted; SQL looks no closer. */
+export function ciphertextOf(text: string = crypto.randomUUID()): string {
+  return `eyJhbGciOiJkaXIifQ..aXY.${sha256(text)}.dGFn`;
+}
+
+/** A secret of the tenant, set by the secret key. */
+export async function createSecret(
+  db: TestDatabase,
+  tenant: TestTenant,
+  name: string,
+  allowed_types: string[] | null = ["*"],
+): Promise<Answer> {
+  const caller = { kind: "service", tenant_id: tenant.id };
+  const { version } = await db.call(service, "prepare_secret", { caller, name });
+  const secret = { name, version, ciphertext: ciphertextOf(), key_id: "k1", allowed_types };
+  return await db.call(service, "set_secret", { caller, secret });
+}
+
 export function tick(db: TestDatabase): Promise<Answer> {
   return db.call(service, "tick");
 }

@@ -1,5 +1,6 @@
 import { deviceFingerprint, makeDeviceProof } from "../../shared/auth/device-proof.ts";
 import type { EnrollAnswer, EnrollRequest, PublicJwk, RotateRequest } from "../../shared/contracts/enroll.ts";
+import type { SealingJwk } from "../../shared/contracts/secrets.ts";
 import { errorFromSql } from "../../shared/sql-errors.ts";
 import { errorFromAnswer } from "../../shared/problem.ts";
 import { project } from "./project.ts";
@@ -43,6 +44,13 @@ export class Device {
 
   succeedProof(workerId: string, oldProof: string): Promise<string> {
     return makeDeviceProof(this.#keys, { kind: "succeed", workerId, oldProof });
+  }
+
+  secretsProof(
+    of: { jobId: string; attempt: number; publicJwk: SealingJwk },
+    options?: { now?: () => number; jti?: string },
+  ): Promise<string> {
+    return makeDeviceProof(this.#keys, { kind: "secrets", ...of }, options);
   }
 
   /** The body of `POST /enroll`. */
