@@ -15,6 +15,8 @@ export interface Assignment extends AttemptRef {
   readonly requires: readonly string[];
   /** Ids of the artifacts the job reads. */
   readonly inputs: readonly string[];
+  /** Names of the secrets it is given before it begins; their values are asked for by the attempt itself. */
+  readonly secrets: readonly string[];
   /** When the whole job ends, whatever its attempts do; null for never. */
   readonly expiresAt: string | null;
 }

@@ -57,7 +57,7 @@ async function main(args: readonly string[]): Promise<number> {
     // A promise that some handler left alone is no reason to end the jobs of the others.
     process.on("unhandledRejection", (reason: unknown) => {
       const message = `a handler left a rejected promise alone: ${reason instanceof Error ? reason.message : reason}`;
-      log({ level: "error", event: "handler.unhandled_rejection", message });
+      log({ level: "error", event: "handler.unhandled_rejection", message: worker?.masked(message) ?? message });
     });
     if (options.rotateKey) {
       await changeKey(options, log);

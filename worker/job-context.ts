@@ -1,8 +1,11 @@
 import { limits } from "../shared/contracts/limits.ts";
+import type { SecretValues } from "../shared/auth/sealed-secrets.ts";
 import type { Artifact, ArtifactBody, Artifacts, ReadableArtifact } from "./artifacts.ts";
 import type { Assignment } from "./attempt.ts";
+import { ChunkMask } from "./chunk-mask.ts";
 import { FinalError } from "./final-error.ts";
 import { clampJsonText, clampText, measureJson } from "./json-value.ts";
+import { Mask } from "./mask.ts";
 import type { Outbox } from "./outbox.ts";
 
 export type JobLogLevel = "debug" | "info" | "warn" | "error";
@@ -18,6 +21,11 @@ export interface JobContext<Payload = unknown> {
   readonly correlationId: string | null;
   /** Ids of the artifacts the job reads. */
   readonly inputs: readonly string[];
+  /**
+   * Values of the secrets that the job names, until the handler ends. They are taken out of whatever the attempt tells:
+   * events, result, error and the worker's log. What the handler writes elsewhere is its own matter.
+   */
+  readonly secrets: SecretValues;
   /** Fires when the attempt is cancelled, timed out, replaced, or the worker stops. Nothing after it counts. */
   readonly signal: AbortSignal;
   /** How far it is, 0 to 1 (null when that cannot be said), and a note for people. */
@@ -32,13 +40,35 @@ export interface JobContext<Payload = unknown> {
   input(which?: number | string): Promise<ReadableArtifact>;
 }
 
-/** Makes the context of one attempt. */
-export function createJobContext(
+/** A job that its handler can begin with. */
+export interface PreparedJob {
+  readonly context: JobContext;
+  /** Of the job's secrets. */
+  readonly mask: Mask;
+  /** The handler has ended: tells what waits, and forgets the secrets. */
+  finish(): void;
+}
+
+/** What jobs are made ready with. */
+export interface PrepareJobOptions {
+  readonly outbox: Outbox;
+  readonly artifacts: Artifacts;
+  readonly secrets?: SecretValues;
+  /** Told the job's mask; what it answers is called when the handler has ended. */
+  readonly onMask?: (mask: Mask) => () => void;
+}
+
+/** Makes one attempt ready for its handler. */
+export function prepareJob(
   assignment: Assignment,
   signal: AbortSignal,
-  { outbox, artifacts }: { readonly outbox: Outbox; readonly artifacts: Artifacts },
-): JobContext {
+  { outbox, artifacts, secrets = {}, onMask = () => () => {} }: PrepareJobOptions,
+): PreparedJob {
   const { jobId, attempt } = assignment;
+  const mask = Mask.of(secrets);
+  const forgetMask = onMask(mask);
+  const chunks = new ChunkMask(mask);
+  const values: Record<string, string> = Object.assign(Object.create(null), secrets);
   let number = 0;
 
   /** A report that nobody awaits must not end the process when it is refused. */
@@ -50,6 +80,13 @@ export function createJobContext(
 
   async function add(kind: "progress" | "log" | "chunk", data: unknown): Promise<void> {
     if (signal.aborted) return;
+    const bytes = checkedBytes(kind, data);
+    if (kind !== "chunk" || mask.isEmpty) return await send(kind, data, bytes);
+    // All get their numbers before anything is waited for: chunks that nobody awaits stay in order.
+    await Promise.all(chunks.push(JSON.parse(JSON.stringify(data ?? null))).map((piece) => send(kind, piece, bytes)));
+  }
+
+  function checkedBytes(kind: string, data: unknown): number {
     const measured = measureJson(data);
     if ("problem" in measured) {
       throw new FinalError(`Cannot report ${kind}: ${measured.problem}`, { code: "bad_event" });
@@ -61,11 +98,15 @@ export function createJobContext(
         { code: "bad_event" },
       );
     }
-    number += 1;
-    await outbox.add({ jobId, attempt, number, kind, data }, measured.bytes);
+    return measured.bytes;
   }
 
-  return {
+  async function send(kind: "progress" | "log" | "chunk", data: unknown, bytes: number): Promise<void> {
+    number += 1;
+    await outbox.add({ jobId, attempt, number, kind, data }, bytes);
+  }
+
+  const context: JobContext = {
     id: jobId,
     type: assignment.type,
     payload: assignment.payload,
@@ -73,16 +114,17 @@ export function createJobContext(
     maxAttempts: assignment.maxAttempts,
     correlationId: assignment.correlationId,
     inputs: assignment.inputs,
+    secrets: values,
     signal,
     progress: (fraction, note) =>
       report("progress", {
         fraction: fraction === null || Number.isNaN(fraction) ? null : Math.min(1, Math.max(0, fraction)),
-        note: note === undefined ? null : clampText(note, 1_000),
+        note: note === undefined ? null : clampText(mask.text(note), 1_000),
       }),
-    log: (message, level = "info") => report("log", { level, message: clampJsonText(message, 12 * 1024) }),
+    log: (message, level = "info") => report("log", { level, message: clampJsonText(mask.text(message), 12 * 1024) }),
     chunk: (data) => report("chunk", data),
     artifact: (name, body, options = {}) =>
-      artifacts.upload(name, body, { ...options, attempt: { jobId, attempt }, signal }),
+      artifacts.upload(mask.text(name), body, { ...options, attempt: { jobId, attempt }, signal }),
     async input(which = 0) {
       const id = typeof which === "number" ? assignment.inputs[which] : which;
       if (id === undefined) {
@@ -92,6 +134,17 @@ export function createJobContext(
         );
       }
       return await artifacts.open(id, { signal });
+    },
+  };
+  return {
+    context,
+    mask,
+    finish() {
+      for (const piece of signal.aborted ? [] : chunks.end()) {
+        send("chunk", piece, checkedBytes("chunk", piece)).catch(() => {});
+      }
+      for (const name of Object.keys(values)) delete values[name];
+      forgetMask();
     },
   };
 }

@@ -1,4 +1,5 @@
 import { unstorableJson } from "../shared/contracts/json.ts";
+import type { Mask } from "./mask.ts";
 
 /** What `measureJson` found: the size of the JSON text in bytes, or why the value cannot be stored. */
 export type MeasuredJson = { readonly bytes: number } | { readonly problem: string };
@@ -16,6 +17,12 @@ export function measureJson(value: unknown): MeasuredJson {
   const problem = unstorableJson(JSON.parse(text));
   if (problem !== null) return { problem: `it ${problem.charAt(0).toLowerCase()}${problem.slice(1)}` };
   return { bytes: new TextEncoder().encode(text).length };
+}
+
+/** The JSON value without secrets; the same value where there are none. */
+export function maskedJson(value: unknown, mask: Mask): unknown {
+  // Parsed again, for the same reason: a toJSON() method may tell what no field holds.
+  return mask.isEmpty ? value : mask.json(JSON.parse(JSON.stringify(value ?? null)));
 }
 
 /** The text cut to at most so many bytes of UTF-8, without what Postgres cannot store. */

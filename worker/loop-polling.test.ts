@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Loop } from "./loop.ts";
+import { Mask } from "./mask.ts";
 import { Results } from "./results.ts";
 import type { WorkerRpc } from "./rpc.ts";
 import { Runner } from "./runner.ts";
@@ -42,7 +43,7 @@ function createWorld() {
   };
   const runner = new Runner({
     handlers: new Map(),
-    context: () => ({}) as never,
+    prepare: () => ({ context: {} as never, mask: new Mask([]), finish: () => {} }),
     onResult: () => {},
     log: () => {},
   });

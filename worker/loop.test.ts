@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { UnavailableError, WorkerRevokedError } from "../shared/errors.ts";
 import type { Assignment, AttemptResult } from "./attempt.ts";
 import { Loop } from "./loop.ts";
+import { Mask } from "./mask.ts";
 import type { HeartbeatRequest, HelloAnswer, WorkerRpc } from "./rpc.ts";
 import { Results } from "./results.ts";
 import { Runner } from "./runner.ts";
@@ -17,6 +18,7 @@ function assignment(jobId: string): Assignment {
     maxAttempts: 3,
     requires: [],
     inputs: [],
+    secrets: [],
     expiresAt: null,
   };
 }
@@ -60,7 +62,11 @@ function createWorld(slots = 2, random: () => number = () => 0) {
   const ends = new Map<string, (value: unknown) => void>();
   const runner: Runner = new Runner({
     handlers: new Map([["test", (job) => new Promise((resolve) => ends.set(job.id, resolve))]]),
-    context: ({ jobId: id }, signal) => ({ id, signal }) as never,
+    prepare: ({ jobId: id }, signal) => ({
+      context: { id, signal } as never,
+      mask: new Mask([]),
+      finish: () => {},
+    }),
     onResult: (result) => loop.complete(result, eventsStored.promise),
     log: () => {},
   });

@@ -16,6 +16,7 @@ const assignment = z.object({
   max_attempts: z.number().nullish(),
   requires: z.array(z.string()).nullish(),
   inputs: z.array(z.string()).nullish(),
+  secrets: z.array(z.string()).nullish(),
   expires_at: z.string().nullish(),
 }).transform((row): Assignment => ({
   jobId: row.job_id,
@@ -27,6 +28,7 @@ const assignment = z.object({
   maxAttempts: row.max_attempts ?? 1,
   requires: row.requires ?? [],
   inputs: row.inputs ?? [],
+  secrets: row.secrets ?? [],
   expiresAt: row.expires_at ?? null,
 }));
 const attemptRef = z.object({ job_id: z.string(), attempt: z.number() })

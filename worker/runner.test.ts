@@ -3,6 +3,7 @@ import type { Assignment, AttemptResult } from "./attempt.ts";
 import { FinalError } from "./final-error.ts";
 import type { Handler } from "./handler.ts";
 import type { JobContext } from "./job-context.ts";
+import { Mask } from "./mask.ts";
 import { Runner } from "./runner.ts";
 
 function assignment(jobId: string, more: Partial<Assignment> = {}): Assignment {
@@ -16,6 +17,7 @@ function assignment(jobId: string, more: Partial<Assignment> = {}): Assignment {
     maxAttempts: 3,
     requires: [],
     inputs: [],
+    secrets: [],
     expiresAt: null,
     ...more,
   };
@@ -26,7 +28,11 @@ function createRunner(handler: Handler) {
   const late: AttemptResult[] = [];
   const runner = new Runner({
     handlers: new Map([["test", handler]]),
-    context: ({ jobId: id, attempt, payload }, signal) => ({ id, attempt, payload, signal }) as unknown as JobContext,
+    prepare: ({ jobId: id, attempt, payload }, signal) => ({
+      context: { id, attempt, payload, signal } as unknown as JobContext,
+      mask: new Mask([]),
+      finish: () => {},
+    }),
     onResult: (result) => results.push(result),
     onLateResult: (result) => late.push(result),
     log: () => {},

@@ -8,13 +8,15 @@ import {
   type StoppedAttempt,
 } from "./attempt.ts";
 import type { Handler } from "./handler.ts";
-import type { JobContext } from "./job-context.ts";
-import { clampText, measureJson } from "./json-value.ts";
+import type { PreparedJob } from "./job-context.ts";
+import { clampText, maskedJson, measureJson } from "./json-value.ts";
 import type { Log } from "./log.ts";
+import { Mask } from "./mask.ts";
 
 export interface RunnerOptions {
   readonly handlers: ReadonlyMap<string, Handler>;
-  readonly context: (assignment: Assignment, signal: AbortSignal) => JobContext;
+  /** What the handler needs before it begins; an attempt that cannot be given it fails. */
+  readonly prepare: (assignment: Assignment, signal: AbortSignal) => PreparedJob | Promise<PreparedJob>;
   /** Takes the result of an attempt that ended by itself. */
   readonly onResult: (result: AttemptResult) => void;
   /** Takes the result of an attempt that was let go of and succeeded all the same. */
@@ -141,10 +143,27 @@ export class Runner {
       timedOut.resolve(failed({ code: "attempt_timeout", message: `The attempt took longer than ${seconds} s` }));
     }, Math.min(seconds * 1000, 2 ** 31 - 1));
     try {
-      const context = this.#options.context(assignment, abort.signal);
-      return await Promise.race([call(handler, context), timedOut.promise]);
+      return await Promise.race([this.#carryOut(handler, assignment, abort.signal), timedOut.promise]);
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  async #carryOut(handler: Handler, assignment: Assignment, signal: AbortSignal): Promise<Outcome> {
+    let job: PreparedJob;
+    try {
+      const preparing = this.#options.prepare(assignment, signal);
+      job = preparing instanceof Promise ? await preparing : preparing;
+    } catch (error) {
+      return failed(safeJobError(error, noMask));
+    }
+    try {
+      signal.throwIfAborted();
+      return await call(handler, job);
+    } catch (error) {
+      return failed(safeJobError(error, job.mask));
+    } finally {
+      job.finish();
     }
   }
 
@@ -186,13 +205,10 @@ function failed(error: JobError): Outcome {
   return { status: "failed", error };
 }
 
-async function call(handler: Handler, context: JobContext): Promise<Outcome> {
-  let result: unknown;
-  try {
-    result = (await handler(context)) ?? null;
-  } catch (error) {
-    return failed(safeJobError(error));
-  }
+const noMask = new Mask([]);
+
+async function call(handler: Handler, { context, mask }: PreparedJob): Promise<Outcome> {
+  const result: unknown = (await handler(context)) ?? null;
   const measured = measureJson(result);
   if ("problem" in measured) {
     return failed({ code: "bad_result", message: `Cannot store the result: ${measured.problem}`, retryable: false });
@@ -205,29 +221,30 @@ async function call(handler: Handler, context: JobContext): Promise<Outcome> {
       retryable: false,
     });
   }
-  return { status: "succeeded", result };
+  return { status: "succeeded", result: maskedJson(result, mask) };
 }
 
 /** A handler may throw anything, also what cannot be read or made text: that is a failure like any other. */
-function safeJobError(error: unknown): JobError {
+function safeJobError(error: unknown, mask: Mask): JobError {
   try {
-    return toJobError(error);
+    return toJobError(error, mask);
   } catch {
     return { message: "The handler threw a value that cannot be read" };
   }
 }
 
 /** What a thrown value says, as far as it can be stored. A job is tried again unless the error says otherwise. */
-function toJobError(error: unknown): JobError {
+function toJobError(error: unknown, mask: Mask): JobError {
   const fields = typeof error === "object" && error !== null ? error as Record<string, unknown> : {};
-  const text = String(error instanceof Error ? error.message || error.name : error);
+  // Masked before it is cut: half a secret would not be found.
+  const text = mask.text(String(error instanceof Error ? error.message || error.name : error));
   const { code, retryable, details } = fields;
   const measured = details === undefined ? undefined : measureJson(details);
   const keepDetails = measured !== undefined && "bytes" in measured && measured.bytes <= limits.eventDataBytes;
   return {
     message: clampText(text, limits.errorMessageBytes) || "The handler failed without a message",
-    ...(typeof code === "string" && code !== "" ? { code: clampText(code, 100) } : {}),
+    ...(typeof code === "string" && code !== "" ? { code: clampText(mask.text(code), 100) } : {}),
     ...(retryable === false ? { retryable: false } : {}),
-    ...(keepDetails ? { details } : {}),
+    ...(keepDetails ? { details: maskedJson(details, mask) } : {}),
   };
 }

@@ -1,3 +1,4 @@
+import type { ProofPurpose } from "../shared/auth/device-proof.ts";
 import { EnrollAnswer } from "../shared/contracts/enroll.ts";
 import { ClockSkewedError, MusterError, UnauthenticatedError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
@@ -195,17 +196,27 @@ export class Session {
     }
   }
 
+  /** Makes a call with a proof of the device key. */
+  withProof<T>(purpose: ProofPurpose, call: (proof: string) => Promise<T>): Promise<T> {
+    return this.#byProjectTime(async (now) => await call(await this.#options.identity.prove(purpose, now)));
+  }
+
   /** A proof is refused where this machine's clock is off, with the project's time: the next one goes by that. */
-  async #post(path: string, body: ProvingBody): Promise<EnrollAnswer> {
+  async #byProjectTime<T>(call: (now: () => number) => Promise<T>): Promise<T> {
+    const now = () => Date.now() + this.#clockOffsetMs;
     try {
-      return await this.#postOnce(path, body);
+      return await call(now);
     } catch (error) {
       const serverTime = error instanceof ClockSkewedError ? Date.parse(error.serverTime ?? "") : NaN;
       if (Number.isNaN(serverTime)) throw error;
       this.#clockOffsetMs = serverTime - Date.now();
       this.#tellClock();
-      return await this.#postOnce(path, body);
+      return await call(now);
     }
+  }
+
+  #post(path: string, body: ProvingBody): Promise<EnrollAnswer> {
+    return this.#byProjectTime(async (now) => await this.#send(path, await body(now)));
   }
 
   #tellClock(): void {
@@ -220,9 +231,8 @@ export class Session {
     });
   }
 
-  async #postOnce(path: string, body: ProvingBody): Promise<EnrollAnswer> {
+  async #send(path: string, json: Record<string, unknown>): Promise<EnrollAnswer> {
     const { url, fetch, headers } = this.#options;
-    const json = await body(() => Date.now() + this.#clockOffsetMs);
     const answer = await exchange(url + path, { fetch, method: "POST", headers: headers(), json, timeoutMs });
     if (!answer.ok) {
       const error = errorFromAnswer(answer.status, answer.body);

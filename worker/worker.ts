@@ -9,13 +9,16 @@ import {
 } from "../shared/errors.ts";
 import { watchForAbsence } from "./absence.ts";
 import { Artifacts } from "./artifacts.ts";
+import type { Assignment } from "./attempt.ts";
 import { connect, untilReached } from "./connect.ts";
 import type { AnyHandlerDefinition, Handler } from "./handler.ts";
 import { Identity, type IdentityStore, memoryIdentityStore } from "./identity.ts";
-import { createJobContext } from "./job-context.ts";
+import { type PreparedJob, prepareJob } from "./job-context.ts";
+import { JobSecrets } from "./job-secrets.ts";
 import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
+import { Masks } from "./masks.ts";
 import { Outbox } from "./outbox.ts";
 import { createRpc, type WorkerRpc } from "./rpc.ts";
 import { Results } from "./results.ts";
@@ -79,6 +82,7 @@ export class Worker {
   readonly #drained = new AbortController();
   readonly #sessionId = crypto.randomUUID();
   readonly #startedAt = performance.now();
+  readonly #masks = new Masks();
   readonly #log: Log;
   readonly #fetch: typeof fetch;
   #parts: Parts | undefined;
@@ -98,7 +102,7 @@ export class Worker {
         `Cannot start a worker with ${options.capabilities?.length} capabilities: at most ${limits.capabilities}`,
       );
     }
-    this.#log = options.log ?? (() => {});
+    this.#log = this.#masks.log(options.log ?? (() => {}));
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
     this.closed = this.#closed.promise;
     // Nobody has to look at it: a failure is also told in the log.
@@ -113,6 +117,11 @@ export class Worker {
   /** How many handlers run now. */
   get runningCount(): number {
     return this.#parts?.runner.count ?? 0;
+  }
+
+  /** The text without the secrets of jobs that run. */
+  masked(text: string): string {
+    return this.#masks.text(text);
   }
 
   /** Names the handler of a type of job. */
@@ -252,6 +261,17 @@ export class Worker {
       fetch: this.#fetch,
       ...jitter,
     });
+    const jobSecrets = new JobSecrets({
+      url: this.#url,
+      headers: async (options) => ({ ...headers(), authorization: `Bearer ${await session.token(options)}` }),
+      withProof: (purpose, call) => session.withProof(purpose, call),
+      fetch: this.#fetch,
+      ...jitter,
+    });
+    const withSecrets = async (assignment: Assignment, signal: AbortSignal): Promise<PreparedJob> => {
+      const secrets = await jobSecrets.open(assignment, signal);
+      return prepareJob(assignment, signal, { outbox, artifacts, secrets, onMask: (mask) => this.#masks.hold(mask) });
+    };
     const outbox = new Outbox({
       report: (events) => rpc.reportEvents(events),
       onStale: () => loop.nudge("heartbeat"),
@@ -263,7 +283,10 @@ export class Worker {
     });
     const runner = new Runner({
       handlers: this.#handlers,
-      context: (assignment, signal) => createJobContext(assignment, signal, { outbox, artifacts }),
+      prepare: (assignment, signal) => {
+        if (assignment.secrets.length === 0) return prepareJob(assignment, signal, { outbox, artifacts });
+        return withSecrets(assignment, signal);
+      },
       onResult: (result) => {
         if (result.status === "succeeded") this.#succeeded += 1;
         else this.#failed += 1;
@@ -283,7 +306,10 @@ export class Worker {
       log: this.#log,
       onCommand: (command) => this.#obey(command),
       onDeaf: () => this.#parts?.link?.rejoin(),
-      onChange: () => this.#parts !== undefined && this.#showPresence(this.#parts),
+      onChange: () => {
+        this.#masks.prune();
+        if (this.#parts !== undefined) this.#showPresence(this.#parts);
+      },
       ...jitter,
     });
     return { rpc, session, workerId, name: name ?? runtime.hostName(), outbox, runner, loop, link: undefined };
