@@ -3,6 +3,7 @@ import { apiKeyCommands } from "./commands/api-key.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { enrollmentTokenCommands } from "./commands/enrollment-token.ts";
 import { memberCommands } from "./commands/member.ts";
+import { secretCommands } from "./commands/secret.ts";
 import { tenantCommands } from "./commands/tenant.ts";
 import type { CliCommand, Work } from "./define-command.ts";
 
@@ -12,6 +13,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
   ...memberCommands,
   ...apiKeyCommands,
   ...enrollmentTokenCommands,
+  ...secretCommands,
   ...auditCommands,
 };
 
@@ -51,5 +53,5 @@ Environment:
   SUPABASE_SECRET_KEY        Its secret key (default: the local stack's)
   MUSTER_DATA_DIR            Where the local stack keeps its data (default: .muster)
 
-A key, token or password is shown once: only its hash is stored.`;
+A key, token or password is shown once: only its hash is stored. A secret's value is never shown.`;
 }

@@ -30,11 +30,13 @@ export interface CommandSpec<Given extends Options> {
   readonly options?: Given;
   /** What it takes besides options, in order: each must be given. */
   readonly names?: readonly string[];
+  /** What is not understood may be a secret's value: it is not quoted. */
+  readonly isSecret?: boolean;
   readonly read: (input: { values: Values<Given>; names: string[]; now: number }) => Work;
 }
 
 export function defineCommand<const Given extends Options = Record<never, never>>(
-  { help, options, names = [], read }: CommandSpec<Given>,
+  { help, options, names = [], isSecret = false, read }: CommandSpec<Given>,
 ): CliCommand {
   return {
     help,
@@ -42,7 +44,8 @@ export function defineCommand<const Given extends Options = Record<never, never>
       const { values, positionals } = parsed(args, options ?? {});
       if (positionals.length > names.length) {
         const expected = names.length === 0 ? "it belongs to no option" : `give exactly ${names.join(" and ")}`;
-        throw new UsageError(`Cannot understand "${positionals[names.length]}": ${expected}`);
+        const slip = isSecret ? "what follows" : `"${positionals[names.length]}"`;
+        throw new UsageError(`Cannot understand ${slip}: ${expected}`);
       }
       if (positionals.length < names.length) {
         throw new UsageError(`Cannot run the command without ${names[positionals.length]}`);

@@ -16,8 +16,8 @@ import { fileNames } from "./file-names.ts";
 import { generatedFiles, writeGeneratedFiles } from "./generated-files.ts";
 import { importDirection } from "./import-direction.ts";
 import { migrationsLink } from "./migrations-link.ts";
+import { oneDoor } from "./one-door.ts";
 import { runDeno } from "./run-deno.ts";
-import { signingKey } from "./signing-key.ts";
 import { webOnly } from "./web-only.ts";
 
 const checks: readonly Check[] = [
@@ -26,8 +26,8 @@ const checks: readonly Check[] = [
   types,
   importDirection,
   webOnly,
+  oneDoor,
   deployable,
-  signingKey,
   migrationsLink,
   fileNames,
   generatedFiles(),
