@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { limits } from "../shared/contracts/limits.ts";
+import { SecretNotAllowedError, UnavailableError } from "../shared/errors.ts";
 import type { Assignment, AttemptResult } from "./attempt.ts";
 import { FinalError } from "./final-error.ts";
 import type { Handler } from "./handler.ts";
-import type { JobContext } from "./job-context.ts";
+import type { JobContext, PreparedJob } from "./job-context.ts";
 import { Mask } from "./mask.ts";
-import { Runner } from "./runner.ts";
+import { Runner, type RunnerOptions } from "./runner.ts";
 
 function assignment(jobId: string, more: Partial<Assignment> = {}): Assignment {
   return {
@@ -134,4 +136,70 @@ Deno.test("Runner fails a job for good when its result cannot be stored", async 
     results.map((result) => result.status === "failed" && [result.error.code, result.error.retryable]),
     [["bad_result", false], ["result_too_large", false], ["bad_result", false]],
   );
+});
+
+function createSlowRunner(prepare: RunnerOptions["prepare"], handler: Handler) {
+  const results: AttemptResult[] = [];
+  const runner = new Runner({
+    handlers: new Map([["test", handler]]),
+    prepare,
+    onResult: (result) => results.push(result),
+    log: () => {},
+  });
+  return { runner, results };
+}
+
+Deno.test("Runner fails an attempt that cannot be prepared: for good when it was refused, else to be tried again", async () => {
+  const errors = [new SecretNotAllowedError("no such secret"), new UnavailableError("no answer in time")];
+  const { runner, results } = createSlowRunner(() => Promise.reject(errors.shift()), () => assert.fail("It ran"));
+  runner.start([assignment("a")]);
+  await runner.idle();
+  runner.start([assignment("b")]);
+  await runner.idle();
+  assert.deepEqual(results.map((result) => result.status === "failed" && result.error), [
+    { message: "no such secret", code: "secret_not_allowed", retryable: false },
+    { message: "no answer in time", code: "unavailable" },
+  ]);
+});
+
+Deno.test("Runner does not begin an attempt that was stopped while it was prepared, and ends its preparation", async () => {
+  const prepared = Promise.withResolvers<PreparedJob>();
+  const finished = Promise.withResolvers<void>();
+  const { runner, results } = createSlowRunner(() => prepared.promise, () => assert.fail("It ran"));
+  runner.start([assignment("a")]);
+  assert.deepEqual(runner.running(), [{ jobId: "a", attempt: 1 }]);
+  runner.stopAll("replaced");
+  prepared.resolve({ context: {} as JobContext, mask: new Mask([]), finish: finished.resolve });
+  await finished.promise;
+  await runner.idle();
+  assert.deepEqual(results, []);
+});
+
+Deno.test("Runner masks results and errors, and cuts a message only after that", async () => {
+  const secret = "sk-live-4f9a";
+  const answers: (() => unknown)[] = [
+    () => ({ list: [secret, 1], toJSON: () => ({ [secret]: `<${secret}>` }) }),
+    () => Promise.reject(new Error("x".repeat(limits.errorMessageBytes - 4) + secret)),
+    () => {
+      throw Object.assign(new Error(secret), { code: secret, details: { secret } });
+    },
+  ];
+  let finishes = 0;
+  const { runner, results } = createSlowRunner(() => ({
+    context: {} as JobContext,
+    mask: new Mask([secret]),
+    finish: () => finishes += 1,
+  }), () => answers.shift()!());
+  for (const id of ["a", "b", "c"]) {
+    runner.start([assignment(id)]);
+    await runner.idle();
+  }
+  assert.equal(finishes, 3);
+  assert.ok(!/sk-l/.test(JSON.stringify(results)), JSON.stringify(results));
+  assert.deepEqual(results[0], { jobId: "a", attempt: 1, status: "succeeded", result: { "***": "<***>" } });
+  assert.deepEqual(results[2]?.status === "failed" && results[2].error, {
+    message: "***",
+    code: "***",
+    details: { secret: "***" },
+  });
 });

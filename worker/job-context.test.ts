@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import type { Artifacts } from "./artifacts.ts";
+import type { JobEvent } from "./attempt.ts";
+import { prepareJob } from "./job-context.ts";
+import type { Mask } from "./mask.ts";
+import { Outbox } from "./outbox.ts";
+
+const assignment = {
+  jobId: "a",
+  attempt: 1,
+  type: "test",
+  payload: null,
+  correlationId: null,
+  attemptTimeoutSeconds: 60,
+  maxAttempts: 3,
+  requires: [],
+  inputs: [],
+  secrets: ["KEY"],
+  expiresAt: null,
+};
+
+function createWorld(secrets: Record<string, string>) {
+  const events: JobEvent[] = [];
+  const outbox = new Outbox({
+    report: (batch) => {
+      events.push(...batch);
+      return Promise.resolve([]);
+    },
+    intervalMs: 0,
+  });
+  const masks: Mask[] = [];
+  const abort = new AbortController();
+  let forgotten = 0;
+  const job = prepareJob(assignment, abort.signal, {
+    ...{ outbox, artifacts: {} as Artifacts, secrets },
+    onMask: (mask) => {
+      masks.push(mask);
+      return () => forgotten += 1;
+    },
+  });
+  return { job, outbox, events, masks, abort, forgotten: () => forgotten };
+}
+
+Deno.test("a prepared job masks what its handler reports, and keeps the events numbered in order", async () => {
+  const { job: { context, finish }, outbox, events } = createWorld({ KEY: "sk-live-4f9a" });
+  const { secrets, log, chunk, progress } = context;
+  assert.deepEqual({ ...secrets }, { KEY: "sk-live-4f9a" });
+  // Nobody awaits them.
+  void chunk("it is sk-");
+  void chunk("live-");
+  void log("in between sk-live-4f9a");
+  void chunk("4f9a.");
+  void progress(0.5, "sk-live-4f9a");
+  void chunk("ends in sk");
+  await outbox.delivered(assignment);
+  finish();
+  await outbox.delivered(assignment);
+  outbox.close();
+  assert.deepEqual(events.map(({ number, kind, data }) => [number, kind, data]), [
+    [1, "log", { level: "info", message: "in between ***" }],
+    [2, "chunk", "it is ***"],
+    [3, "chunk", ""],
+    [4, "chunk", "."],
+    [5, "progress", { fraction: 0.5, note: "***" }],
+    [6, "chunk", "ends in sk"],
+  ]);
+});
+
+Deno.test("the secrets of a prepared job are gone once its handler has ended, and the mask's holder is told", () => {
+  const { job, outbox, masks, forgotten } = createWorld({ KEY: "sk-live-4f9a" });
+  const { secrets } = job.context;
+  assert.equal(masks[0], job.mask);
+  assert.equal(forgotten(), 0);
+  job.finish();
+  outbox.close();
+  assert.deepEqual([{ ...secrets }, forgotten()], [{}, 1]);
+  assert.equal(job.mask.text("late sk-live-4f9a"), "late ***");
+});
+
+Deno.test("nothing of a stopped attempt is told, not even what waited", async () => {
+  const { job, outbox, events, abort } = createWorld({ KEY: "sk-live-4f9a" });
+  void job.context.chunk("ends in sk");
+  abort.abort();
+  job.finish();
+  await outbox.delivered(assignment);
+  outbox.close();
+  assert.deepEqual(events, []);
+});
