@@ -102,3 +102,23 @@ Deno.test("Outbox gives up what nobody awaits rather than grow without a bound",
   assert.ok(dropped >= 7 && outbox.size <= 32, `${dropped} dropped, ${outbox.size} wait`);
   outbox.close();
 });
+
+Deno.test("Outbox says that an attempt's events are delivered only when the call that carries them was answered", async () => {
+  const answer = Promise.withResolvers<[]>();
+  const called = Promise.withResolvers<void>();
+  const outbox = new Outbox({
+    report: () => {
+      called.resolve();
+      return answer.promise;
+    },
+  });
+  void outbox.add(event(1), 10);
+  await called.promise;
+  let isDelivered = false;
+  const delivered = outbox.delivered(event(0)).then(() => isDelivered = true);
+  // More turns than a promise that is settled already would take.
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  assert.equal(isDelivered, false);
+  answer.resolve([]);
+  await delivered;
+});

@@ -32,6 +32,8 @@ export class Outbox {
   readonly #options: OutboxOptions;
   #waiting: { event: JobEvent; bytes: number }[] = [];
   #bytes = 0;
+  /** What the call under way carries. */
+  #sending: readonly { event: JobEvent }[] = [];
   /** A refused batch is sent again one by one, to find the event that spoils it. */
   #single = 0;
   #flushing: Promise<void> | undefined;
@@ -67,10 +69,11 @@ export class Outbox {
     if (this.#waiting.length > crowded) await flushing;
   }
 
-  /** Resolves once nothing of this attempt waits any more: its result must not overtake its events. */
+  /** Resolves once nothing of this attempt waits or is on its way: its result must not overtake its events. */
   async delivered(attempt: AttemptRef): Promise<void> {
     const key = attemptKey(attempt);
-    while (!this.#closed.signal.aborted && this.#waiting.some(({ event }) => attemptKey(event) === key)) {
+    const has = (items: readonly { event: JobEvent }[]) => items.some(({ event }) => attemptKey(event) === key);
+    while (!this.#closed.signal.aborted && (has(this.#waiting) || has(this.#sending))) {
       this.#urgent = true;
       this.#pause?.abort();
       await this.#flush();
@@ -112,6 +115,7 @@ export class Outbox {
       this.#urgent = false;
       this.#lastCallAt = performance.now();
       const batch = this.#takeBatch();
+      this.#sending = batch;
       try {
         const stale = await this.#options.report(batch.map(({ event }) => event));
         failures = 0;
@@ -132,7 +136,10 @@ export class Outbox {
           continue;
         }
         failures += 1;
+        this.#sending = [];
         await sleep(retryDelay(failures, this.#options), this.#closed.signal);
+      } finally {
+        this.#sending = [];
       }
     }
   }
