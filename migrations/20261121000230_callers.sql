@@ -95,6 +95,7 @@ begin
       'Use a key with this scope, or a member whose role allows it');
   end if;
   perform muster_private.set_actor(v_caller.actor);
+  perform muster_private.charge_caller(resolve_caller.caller, v_caller.tenant_id, v_caller.actor);
   return v_caller;
 end
 $$;

@@ -186,7 +186,7 @@ comment on function muster_private.keep_busy_lease(uuid, timestamptz) is
 
 -- The worker whose token makes the call. The token names a device key: after a key change the old token is void.
 create function muster_private.current_worker() returns muster.worker_devices
-language plpgsql stable set search_path = ''
+language plpgsql set search_path = ''
 as $$
 declare
   v_claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
@@ -206,6 +206,7 @@ begin
     perform muster_private.fail('MU014', format('Cannot serve worker %I: it was revoked', v_worker.name),
       'Ask an operator for a new enrollment token, and enroll with a new identity');
   end if;
+  perform muster_private.charge_worker(v_worker.id, v_worker.tenant_id);
   return v_worker;
 end
 $$;

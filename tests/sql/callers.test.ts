@@ -84,7 +84,14 @@ const functions: Record<string, { needs: Need; args: (world: World) => Args }> =
 };
 
 /** Functions that say for themselves who may call them; each has a test file of its own. */
-const ownRules = ["authorize_client", "authorize_secrets", "bootstrap_tenant", "list_tenants", "set_audit_retention"];
+const ownRules = [
+  "authorize_client",
+  "authorize_secrets",
+  "bootstrap_tenant",
+  "charge_refusal",
+  "list_tenants",
+  "set_audit_retention",
+];
 
 const powers: Record<string, Need[]> = {
   api_key: ["read", "submit", "operate"],
