@@ -80,10 +80,11 @@ create table muster_private.scheduler_state (
   last_tick_at timestamptz not null default '-infinity',
   was_late boolean not null default false,
   beating_count integer not null default 0,
-  busy_count integer not null default 0
+  busy_count integer not null default 0,
+  buckets_swept_at timestamptz not null default '-infinity'
 );
 comment on table muster_private.scheduler_state is
-  'When the last tick ran, whether that was late, how many workers it found beating, and how many of them with a job';
+  'When the last tick ran, whether that was late, how many workers it found beating, how many of them with a job; and when rate_buckets was swept';
 insert into muster_private.scheduler_state default values;
 
 -- The lengths of time that scheduling goes by. One place, so that a test or an operator can read them together.

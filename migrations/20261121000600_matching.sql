@@ -35,6 +35,7 @@ begin
     return v_class_id;
   end if;
   perform muster_private.lock_matching(intern_class.tenant_id);
+  perform muster_private.check_class_quota(intern_class.tenant_id);
   insert into muster.job_classes (tenant_id, digest, requires, labels)
   values (intern_class.tenant_id, v_digest, intern_class.requires, intern_class.labels)
   on conflict do nothing

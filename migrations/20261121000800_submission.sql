@@ -75,6 +75,8 @@ begin
     from jsonb_array_elements_text(coalesce(nullif(i.item -> 'requires', 'null'), '[]')) n (name)
   ) r;
 
+  perform muster_private.check_job_quota(v_caller.tenant_id, v_items);
+
   for v_class in
     select distinct on (i ->> 'digest') i ->> 'digest' as digest, i -> 'labels' as labels,
       array(select jsonb_array_elements_text(i -> 'requires')) as requires
@@ -386,6 +388,7 @@ begin
     perform muster_private.fail('MU008', format('Cannot retry job %s: it is %s', v_old.id, v_old.status),
       'Only a failed or cancelled job can be retried');
   end if;
+  perform muster_private.check_job_quota(v_old.tenant_id, '[{}]', false);
   insert into muster.jobs (tenant_id, type, status, class_id, executor_id, payload, correlation_id, concurrency_key,
     priority, max_attempts, retry_base, retry_cap, attempt_timeout, requires, labels, secret_names, notify, retry_of,
     run_at, expires_at, created_at, updated_at, queued_at)

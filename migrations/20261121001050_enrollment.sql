@@ -114,6 +114,7 @@ begin
   if not found then
     perform muster_private.fail('MU009', 'Cannot enroll: the enrollment token is unknown or was revoked', 'Ask an operator for a new one');
   end if;
+  perform muster_private.charge_enrollment_token(v_token.id, v_token.tenant_id);
   if not muster_private.use_proof_once(enroll_worker.worker ->> 'proof_jti', (enroll_worker.worker ->> 'proof_expires_at')::timestamptz) then
     return muster_private.refuse_enrollment(v_token, enroll_worker.worker, enroll_worker.address, 'MU013',
       'Cannot accept the device proof: it was used before', 'Make a new proof for each request');

@@ -268,6 +268,7 @@ begin
     end if;
   end loop;
   delete from muster_private.used_proofs p where p.expires_at < v_now;
+  perform muster_private.sweep_limits(v_now);
   update muster_private.scheduler_state s
   set last_tick_at = v_now, was_late = s.last_tick_at < v_now - muster_private.timing('tick_late'),
     beating_count = c.beating, busy_count = c.busy

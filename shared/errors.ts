@@ -208,6 +208,8 @@ export interface MusterErrorOptions {
   readonly errors?: readonly FieldError[] | undefined;
   /** ISO time of the server, given where the clocks differ. */
   readonly serverTime?: string | undefined;
+  /** After how many seconds the same request may succeed, where that is known. */
+  readonly retryAfterSeconds?: number | undefined;
   readonly correlationId?: string | undefined;
   readonly cause?: unknown;
 }
@@ -220,6 +222,7 @@ export class MusterError extends Error {
   readonly advice: string;
   readonly errors: readonly FieldError[];
   readonly serverTime: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
   readonly correlationId: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: MusterErrorOptions = {}) {
@@ -232,6 +235,7 @@ export class MusterError extends Error {
     this.advice = options.advice ?? entry.advice;
     this.errors = options.errors ?? [];
     this.serverTime = options.serverTime;
+    this.retryAfterSeconds = options.retryAfterSeconds;
     this.correlationId = options.correlationId;
   }
 }

@@ -11,6 +11,8 @@ export interface ProblemDocument {
   readonly hint: string;
   readonly errors?: readonly FieldError[];
   readonly serverTime?: string;
+  /** The header Retry-After again, for those who see only the body. */
+  readonly retryAfterSeconds?: number;
   readonly correlationId: string;
 }
 
@@ -33,6 +35,7 @@ export function problem(error: MusterError, correlationId: string): ProblemDocum
     hint: error.advice,
     ...(error.errors.length > 0 ? { errors: error.errors } : {}),
     ...(error.serverTime === undefined ? {} : { serverTime: error.serverTime }),
+    ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
     correlationId,
   };
 }
@@ -45,6 +48,7 @@ export function errorFromAnswer(status: number, body: unknown): MusterError {
       advice: document.hint,
       errors: Array.isArray(document.errors) ? document.errors : undefined,
       serverTime: document.serverTime,
+      retryAfterSeconds: typeof document.retryAfterSeconds === "number" ? document.retryAfterSeconds : undefined,
       correlationId: document.correlationId,
     });
   }

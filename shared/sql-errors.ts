@@ -21,7 +21,11 @@ export function errorFromSql(error: DataApiError, status = 0): MusterError {
   const cause = new Error(`${state || "no SQLSTATE"}: ${internalText(error)}`.trim());
   const ours = codeBySqlState.get(state);
   if (ours !== undefined) {
-    return musterError(ours, error.message ?? errorList[ours].title, { advice: error.hint || undefined, cause });
+    return refusal(musterError(ours, error.message ?? errorList[ours].title, {
+      advice: error.hint || undefined,
+      retryAfterSeconds: retryAfterOf(error.details),
+      cause,
+    }));
   }
   // What stands before the Data API refuses a key without a code.
   if (state === "" && (status === 401 || status === 403)) {
@@ -39,6 +43,24 @@ export function errorFromSql(error: DataApiError, status = 0): MusterError {
     return musterError("unavailable", "The database cannot be reached or is busy", { cause });
   }
   return musterError("internal", cause.message, { cause });
+}
+
+const refusals = new WeakSet<object>();
+
+function refusal(error: MusterError): MusterError {
+  refusals.add(error);
+  return error;
+}
+
+/** Whether the database itself refused the request, at its own cost, and did not count it against a rate. */
+export function isRefusalOfDatabase(error: unknown): boolean {
+  return error instanceof MusterError && refusals.has(error) && error.status < 500 && error.code !== "rate_limited";
+}
+
+/** What muster_private.refuse() says of the time, within bounds that any client can wait for. */
+function retryAfterOf(details: string | null | undefined): number | undefined {
+  const seconds = Number(/^\{"retry_after_seconds": (\d{1,9})\}$/.exec(details ?? "")?.[1] ?? NaN);
+  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 1), 3600);
 }
 
 /** What may stand in a log: of refused data (class 22) and broken constraints (class 23) nothing that was in the data. */

@@ -171,7 +171,7 @@ export class Artifacts {
         return await act();
       } catch (error) {
         if (!(error instanceof MusterError) || !error.retryable || failures >= 5) throw error;
-        await sleep(retryDelay(failures, this.#options), signal);
+        await sleep(retryDelay(failures, { ...this.#options, error }), signal);
         signal?.throwIfAborted();
       }
     }

@@ -55,6 +55,9 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Who is told to wait longer than this tells its caller instead. */
+const longestWaitSeconds = 20;
+
 /** A single long poll lasts no longer: gateways cut requests that stay silent. */
 const pollSeconds = 25;
 
@@ -180,11 +183,12 @@ export class MusterClient {
         if (parsed.success) return parsed.data;
         throw new UnavailableError(`Cannot read the answer of ${method} ${path}: it is not what Muster answers`);
       } catch (error) {
-        if (!repeat || failures >= 5 || !(error instanceof MusterError) || !error.retryable) throw error;
-        await sleep(
-          retryDelay(failures, this.#options.random === undefined ? {} : { random: this.#options.random }),
-          signal,
-        );
+        // What was refused for its rate or a quota was not done, so it is safe to repeat whatever it was.
+        const mayRepeat = repeat || (error instanceof MusterError && error.status === 429);
+        if (!mayRepeat || failures >= 5 || !(error instanceof MusterError) || !error.retryable) throw error;
+        if ((error.retryAfterSeconds ?? 0) > longestWaitSeconds) throw error;
+        const { random = Math.random } = this.#options;
+        await sleep(retryDelay(failures, { random, error, capMs: longestWaitSeconds * 1200 }), signal);
         signal?.throwIfAborted();
       }
     }

@@ -53,7 +53,7 @@ export async function untilReached<T>(
       return await act();
     } catch (error) {
       if (!(error instanceof MusterError) || !error.retryable || failures >= tries) throw error;
-      const waitMs = retryDelay(failures, { baseMs: 500 });
+      const waitMs = retryDelay(failures, { baseMs: 500, error });
       const message = `${error.message}; trying again in ${(waitMs / 1000).toFixed(1)} s`;
       log({ level: "warn", event: "project.unreachable", message, fields: { failures } });
       await sleep(waitMs, signal);

@@ -339,6 +339,7 @@ export class Loop {
     const waitMs = retryDelay(this.#failures, {
       // Within the lease: an outage that is over must not cost the jobs that run.
       capMs: this.#held().length > 0 ? 2_000 : 15_000,
+      error,
       ...(this.#options.random === undefined ? {} : { random: this.#options.random }),
     });
     void this.results.keep();

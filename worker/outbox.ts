@@ -137,7 +137,7 @@ export class Outbox {
         }
         failures += 1;
         this.#sending = [];
-        await sleep(retryDelay(failures, this.#options), this.#closed.signal);
+        await sleep(retryDelay(failures, { ...this.#options, error }), this.#closed.signal);
       } finally {
         this.#sending = [];
       }

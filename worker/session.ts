@@ -191,7 +191,7 @@ export class Session {
         });
         // A worker that was shut out hears of it from its next call as well; asking again would not help.
         if (error instanceof MusterError && ["worker_revoked", "proof_invalid"].includes(error.code)) return;
-        await sleep(retryDelay(failures, { baseMs: 1000, capMs: 30_000 }), this.#ended.signal);
+        await sleep(retryDelay(failures, { baseMs: 1000, capMs: 30_000, error }), this.#ended.signal);
       }
     }
   }

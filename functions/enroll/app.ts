@@ -17,6 +17,7 @@ import { musterError } from "../../shared/errors.ts";
 import { createApi } from "../../shared/http/api.ts";
 import { clientAddress } from "../../shared/http/client-address.ts";
 import type { Env } from "../../shared/http/env.ts";
+import { limitAddress } from "../../shared/http/limit-address.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
 import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
@@ -39,6 +40,7 @@ export function createApp(deps: Deps) {
   const app = createApi({ name: "enroll", title: "Muster: enrollment", log });
   app.use(limitBody(limits.bodyBytes));
   app.use("/client-token", authenticate);
+  app.on("POST", ["/", "/refresh"], limitAddress(db.chargeAddress));
   const project = { supabaseUrl: platform.publicUrl, publishableKey: platform.publishableKey };
 
   async function answer({ workerId, tenantId, name, capabilities, labels }: EnrolledWorker, fingerprint: string) {

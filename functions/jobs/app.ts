@@ -1,4 +1,5 @@
 import type { MiddlewareHandler } from "hono";
+import { repeated } from "../../shared/auth/caller.ts";
 import { limits } from "../../shared/contracts/limits.ts";
 import type { JobsDb } from "../../shared/db/jobs.ts";
 import { createApi } from "../../shared/http/api.ts";
@@ -63,8 +64,14 @@ export function createApp({ db, authenticate, log }: Deps) {
     .openapi(waitForJob, async (c) => {
       const { id } = c.req.valid("param");
       const { timeoutSeconds } = c.req.valid("query");
+      let caller = c.var.caller;
+      const read = async () => {
+        const job = await db.getJob(caller, id);
+        caller = repeated(caller);
+        return job;
+      };
       return c.json(
-        await untilEnded(() => db.getJob(c.var.caller, id), {
+        await untilEnded(read, {
           timeoutMs: timeoutSeconds * 1000,
           signal: c.req.raw.signal,
         }),

@@ -45,6 +45,8 @@ export interface EnrollDb {
     proof: DeviceProof,
     newKey: { readonly publicJwk: EcPublicKey; readonly fingerprint: string },
   ): Promise<EnrolledWorker>;
+  /** Counts a request of a machine against its address. */
+  chargeAddress(address: string | null): Promise<void>;
   /** The executor behind an API key. */
   authorizeClient(caller: Caller): Promise<{ tenantId: string; executorId: string }>;
 }
@@ -76,6 +78,7 @@ export function createEnrollDb(call: SqlCall): EnrollDb {
         proofJti: jti,
         proofExpiresAt: expiresAt.toISOString(),
       }),
+    chargeAddress: (address) => call("charge_address", { address, purpose: "enroll" }),
     authorizeClient: (caller) => call("authorize_client", {}, caller),
   };
 }

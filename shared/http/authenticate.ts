@@ -5,8 +5,12 @@ import { sha256Hex } from "../auth/hash.ts";
 import { workerRole } from "../auth/roles.ts";
 import { isApiKey, sameSecret } from "../auth/secret.ts";
 import { Id } from "../contracts/common.ts";
-import { type MusterError, musterError } from "../errors.ts";
+import type { ChargeRefusal } from "../db/limits.ts";
+import { type MusterError, musterError, RateLimitedError } from "../errors.ts";
+import { isRefusalOfDatabase } from "../sql-errors.ts";
+import { clientAddress } from "./client-address.ts";
 import type { Env } from "./env.ts";
+import { answer } from "./to-problem.ts";
 
 export interface AuthenticateOptions {
   /** The keys that stand for the project itself. */
@@ -14,14 +18,26 @@ export interface AuthenticateOptions {
   /** The user behind a token of Supabase Auth, or null when the token is not valid. */
   readonly getUserId: (token: string) => Promise<string | null>;
   readonly allow: readonly Caller["kind"][];
+  /** Counts what was refused; nothing is counted without it. */
+  readonly chargeRefusal?: ChargeRefusal;
 }
 
 /** Finds out who is calling, by what the request carries; what that caller may do is the database's to say. */
 export function authenticate(options: AuthenticateOptions): MiddlewareHandler<Env> {
   const find = findCaller(options);
   return async (c, next) => {
-    c.set("caller", await find(c));
+    const caller = await find(c);
+    c.set("caller", caller);
     await next();
+    // The database took back what it had counted for a request that it refused. A worker's token is passed on to it as
+    // it is, and what a worker may ask it is asked without a function.
+    if (caller.kind === "worker" || !isRefusalOfDatabase(c.error)) return;
+    try {
+      await options.chargeRefusal?.(caller, clientAddress(c.req.raw.headers));
+    } catch (error) {
+      if (error instanceof RateLimitedError) c.res = answer(c, error);
+      else c.var.log("warn", "refusal.not_counted", { message: String(error) });
+    }
   };
 }
 
@@ -61,7 +77,10 @@ async function callerOf(c: Context<Env>, options: AuthenticateOptions): Promise<
   if (claims === null) throw refused("the bearer token is neither an API key nor a JWT");
   if (claims.role === workerRole) return { kind: "worker", token: bearer };
   const userId = typeof claims.sub === "string" ? await options.getUserId(bearer) : null;
-  if (userId === null) throw refused("the token is not one of a signed-in user, or has expired");
+  if (userId === null) {
+    await options.chargeRefusal?.(null, clientAddress(c.req.raw.headers));
+    throw refused("the token is not one of a signed-in user, or has expired");
+  }
   return { kind: "member", userId, tenantId: tenantIdOf(c) };
 }
 

@@ -1,4 +1,5 @@
 import type { Caller } from "../auth/caller.ts";
+import { createChargeRefusal } from "../db/limits.ts";
 import { type Clients, createClients, createSqlCall, type SqlCall } from "../db/sql-call.ts";
 import { type Environment, type Platform, readPlatform } from "../platform.ts";
 import type { AuthenticateOptions } from "./authenticate.ts";
@@ -19,11 +20,13 @@ export function functionDeps(environment: Environment): FunctionDeps {
   const platform = readPlatform(environment);
   const clients = createClients(platform);
   const getUserId = supabaseUser(clients.bearer);
+  const call = createSqlCall(clients);
+  const chargeRefusal = createChargeRefusal(call);
   return {
     platform,
     clients,
-    call: createSqlCall(clients),
+    call,
     log: createLog(),
-    allow: (...kinds) => ({ secretKeys: platform.secretKeys, getUserId, allow: kinds }),
+    allow: (...kinds) => ({ secretKeys: platform.secretKeys, getUserId, allow: kinds, chargeRefusal }),
   };
 }

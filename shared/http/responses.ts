@@ -11,6 +11,7 @@ export const Problem = z.object({
   hint: z.string().describe("What to do about it"),
   errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
   serverTime: z.string().optional(),
+  retryAfterSeconds: z.number().int().optional().describe("With rate_limited and quota_exceeded, as in Retry-After"),
   correlationId: z.string(),
 }).meta({ id: "Problem", description: "RFC 9457 problem document" });
 

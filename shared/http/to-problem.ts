@@ -31,9 +31,11 @@ export function notFound(allowed: (path: string) => string[]): NotFoundHandler<E
   };
 }
 
-function answer(c: Context<Env>, error: MusterError): Response {
+export function answer(c: Context<Env>, error: MusterError): Response {
   // RFC 9110 asks for a challenge with every 401.
   if (error.status === 401) c.header("www-authenticate", "Bearer");
+  // A caller's limit is over by itself; what else is 429 has at least to wait.
+  if (error.status === 429) c.header("retry-after", String(error.retryAfterSeconds ?? 1));
   return c.body(JSON.stringify(problem(error, c.var.correlationId)), error.status as 400, {
     "content-type": problemContentType,
   });

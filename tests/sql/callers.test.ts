@@ -44,6 +44,7 @@ const functions: Record<string, { needs: Need; args: (world: World) => Args }> =
   get_artifact: { needs: "read", args: ({ artifact }) => ({ artifact_id: artifact.id }) },
   authorize_artifact_finish: { needs: "submit", args: ({ pending }) => ({ artifact_id: pending.id }) },
   list_artifacts: { needs: "read", args: ({ job }) => ({ job_id: job.id }) },
+  get_limits: { needs: "read", args: () => ({}) },
   get_load: { needs: "operate", args: () => ({}) },
   list_workers: { needs: "read", args: () => ({}) },
   get_worker: { needs: "read", args: ({ worker }) => ({ worker_id: worker.id }) },
@@ -91,6 +92,7 @@ const ownRules = [
   "charge_refusal",
   "list_tenants",
   "set_audit_retention",
+  "set_limits",
 ];
 
 const powers: Record<string, Need[]> = {

@@ -29,6 +29,7 @@ const doors: Record<string, Role[]> = {
   "finish_artifact(uuid,bigint,text)": ["service_role"],
   "get_artifact(jsonb,uuid)": ["service_role", "muster_worker"],
   "get_job(jsonb,uuid)": ["service_role"],
+  "get_limits(jsonb)": ["service_role"],
   "get_load(jsonb)": ["service_role"],
   "get_worker(jsonb,uuid)": ["service_role"],
   "goodbye(text)": ["muster_worker"],
@@ -66,6 +67,7 @@ const doors: Record<string, Role[]> = {
   "set_audit_retention(jsonb,integer)": ["service_role"],
   "rotate_secrets(text,jsonb)": ["service_role"],
   "set_secret(jsonb,jsonb)": ["service_role"],
+  "set_limits(jsonb,jsonb)": ["service_role"],
   "submit_jobs(jsonb,jsonb,text)": ["service_role"],
   "tick()": ["service_role"],
   "verify_audit(jsonb,bigint,jsonb)": ["service_role"],
@@ -101,9 +103,11 @@ const tables: Record<string, Role[]> = {
   "muster_private.audit_chains": [],
   "muster_private.audit_inbox": [],
   "muster_private.refused_joins": [],
+  "muster_private.artifact_usage": [],
   "muster_private.rate_buckets": [],
   "muster_private.scheduler_state": [],
   "muster_private.used_proofs": [],
+  "muster_private.waiting_counts": [],
 };
 
 Deno.test("every function of schema muster is called by the roles of its row, and fails with 42501 for all others", async () => {

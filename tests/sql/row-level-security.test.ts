@@ -26,6 +26,7 @@ const seenByMembers = [
   "jobs",
   "late_results",
   "members",
+  "tenant_limits",
   "tenants",
   "worker_devices",
   "worker_heartbeats",
@@ -158,6 +159,7 @@ type World = { tenant: TestTenant; worker: TestWorker; jobs: Answer[] };
 async function createWorld(db: TestDatabase): Promise<World> {
   const tenant = await createTenant(db);
   await createMember(db, tenant, "viewer");
+  await db.sql`insert into muster.tenant_limits (tenant_id) values (${tenant.id})`;
   const worker = await createWorker(db, tenant);
   const input = await createInput(db, tenant);
   await createSecret(db, tenant, "KEY");
