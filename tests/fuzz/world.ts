@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { SignJWT } from "jose";
-import postgres from "postgres";
 import { createTokenSigner } from "../../shared/auth/access-token.ts";
 import { Device, enrollDevice } from "../support/device.ts";
+import { addMembers, signUp } from "../support/members.ts";
 import { project } from "../support/project.ts";
 import { api, createApiKey, createEnrollmentToken, createTenant } from "../support/tenant.ts";
 import type { FuzzRequest } from "./request.ts";
@@ -170,27 +170,4 @@ function encodeRest(path: string): string {
 
 function base64(value: unknown): string {
   return btoa(JSON.stringify(value)).replaceAll("=", "");
-}
-
-/** A new user of Supabase Auth. */
-async function signUp(): Promise<{ userId: string; token: string }> {
-  const response = await fetch(`${project.url}/auth/v1/signup`, {
-    method: "POST",
-    headers: { apikey: project.publishableKey, "content-type": "application/json" },
-    body: JSON.stringify({ email: `${crypto.randomUUID()}@example.com`, password: crypto.randomUUID() }),
-  });
-  const { access_token: token, user } = await response.json();
-  return { userId: user.id, token };
-}
-
-async function addMembers(tenantId: string, members: Readonly<Record<string, string>>): Promise<void> {
-  const sql = postgres(project.dbUrl, { max: 1, onnotice: () => {} });
-  try {
-    for (const [role, userId] of Object.entries(members)) {
-      await sql`insert into muster.members (tenant_id, user_id, role)
-        values (${tenantId}, ${userId}, ${role}::muster.member_role)`;
-    }
-  } finally {
-    await sql.end();
-  }
 }
