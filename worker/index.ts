@@ -18,6 +18,7 @@ export { type AnyHandlerDefinition, defineHandler, type Handler, type HandlerDef
 export { builtInHandlers } from "./handlers/built-in.ts";
 export type { DeviceKey, KeyVault } from "./device-key.ts";
 export { type IdentityStore, memoryIdentityStore } from "./identity.ts";
+export { browserIdentityStore } from "./runtime/browser-identity-store.ts";
 export { fileIdentityStore } from "./runtime/file-identity-store.ts";
 export { fileSpool } from "./runtime/file-spool.ts";
 export type { JobContext, JobLogLevel } from "./job-context.ts";

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import postgres from "postgres";
 import { Worker, WorkerList } from "../../shared/contracts/workers.ts";
 import { WorkerRevokedError } from "../../shared/errors.ts";
+import { until } from "../support/database.ts";
 import { enrollDevice } from "../support/device.ts";
 import { project } from "../support/project.ts";
 import { assertProblem } from "../support/problem.ts";
@@ -84,4 +86,28 @@ Deno.test("a worker of another tenant does not exist", async () => {
   const administrator = api(project.secretKey, { "x-tenant-id": other.tenant.id });
   assertProblem(await administrator(`${path}/revoke`, { method: "POST" }), "not_found");
   assert.deepEqual((await other.api("/workers")).body.workers, []);
+});
+
+Deno.test("an ephemeral worker that said goodbye vanishes by the tick, and its job keeps its id and name", async () => {
+  const { tenant, api } = await createApp();
+  const { enrollmentToken } = await createEnrollmentToken(tenant.id, { ephemeral: true });
+  const { enrolled: { workerId }, rpc } = await enrollDevice(enrollmentToken, { name: "spot-1" });
+  await rpc("hello", { worker: {} });
+  const { body: { id } } = await api("/jobs", { json: { type: "a" } });
+  const { jobs: [{ job_id, attempt }] } = await rpc("claim_jobs", { want: 1 });
+  await rpc("complete_jobs", { results: [{ job_id, attempt, status: "succeeded", result: 1 }], want: 0 });
+  assert.equal((await api(`/workers/${workerId}`)).body.ephemeral, true);
+  await rpc("goodbye");
+
+  const sql = postgres(project.dbUrl, { max: 1, onnotice: () => {} });
+  try {
+    // Half a minute, which the test does not wait for.
+    await sql`update muster.worker_devices set forget_at = forget_at - interval '1 minute' where id = ${workerId}`;
+  } finally {
+    await sql.end();
+  }
+  await until(async () => (await api(`/workers/${workerId}`)).status === 404, "the tick has forgotten the worker");
+  assert.deepEqual((await api("/workers")).body.workers, []);
+  const { body: job } = await api(`/jobs/${id}`);
+  assert.deepEqual([job.status, job.workerId, job.workerName], ["succeeded", workerId, "spot-1"]);
 });

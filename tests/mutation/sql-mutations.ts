@@ -7,6 +7,8 @@ const matching = "migrations/20261121000600_matching.sql";
 const attempts = "migrations/20261121000700_attempts.sql";
 const submission = "migrations/20261121000800_submission.sql";
 const workerApi = "migrations/20261121000900_worker_api.sql";
+const enrollment = "migrations/20261121001050_enrollment.sql";
+const ephemeral = "migrations/20261121001150_ephemeral_workers.sql";
 const tick = "migrations/20261121001200_tick.sql";
 
 const model = "tests/chaos/any-sequence-keeps-the-invariants.test.ts";
@@ -277,5 +279,46 @@ export const sqlMutations: readonly Mutation[] = [
     find: "+ row_number() over (partition by f.id order by f.number),",
     replace: "+ row_number() over (partition by f.id order by f.number desc),",
     tests: ["tests/sql/report_events.test.ts"],
+  },
+  {
+    name: "enrollment-from-anywhere",
+    breaks: "A token's address ranges are not looked at",
+    file: enrollment,
+    find: "if v_token.cidrs is not null and not muster_private.is_within(enroll_worker.address, v_token.cidrs) then",
+    replace: "if false then",
+    tests: ["tests/sql/enroll_worker.test.ts"],
+  },
+  {
+    name: "mapped-address-is-another",
+    breaks: "An IPv4 address in IPv6 clothes is in no range",
+    file: enrollment,
+    find: "if family(plain_address.address) = 6 and plain_address.address <<= '::ffff:0:0/96' then",
+    replace: "if false then",
+    tests: ["tests/sql/enroll_worker.test.ts"],
+  },
+  {
+    name: "rotation-by-any-key",
+    breaks: "A key is changed by a proof of another key than the worker's",
+    file: enrollment,
+    find:
+      "where w.id = rotate_worker_key.worker_id and w.device_fingerprint = rotate_worker_key.fingerprint\n  for update;",
+    replace: "where w.id = rotate_worker_key.worker_id\n  for update;",
+    tests: ["tests/sql/rotate_worker_key.test.ts"],
+  },
+  {
+    name: "rotation-may-be-replayed",
+    breaks: "The proof of a key change counts twice",
+    file: enrollment,
+    find: "perform muster_private.use_proof(rotate_worker_key.proof_jti, rotate_worker_key.proof_expires_at);",
+    replace: "",
+    tests: ["tests/sql/rotate_worker_key.test.ts"],
+  },
+  {
+    name: "forgotten-worker-keeps-its-key",
+    breaks: "Tokens of a forgotten worker name a key that is still there",
+    file: ephemeral,
+    find: "device_fingerprint = 'forgotten:' || w.id, public_jwk = '{}', ",
+    replace: "",
+    tests: ["tests/sql/forget_workers.test.ts"],
   },
 ];

@@ -52,6 +52,17 @@ Deno.test("rotate_worker_key() and an enrollment of the new key at once do not b
   await late;
 });
 
+Deno.test("rotate_worker_key() refuses a proof that was used before, also when the keys went back and forth", async () => {
+  await using db = await TestDatabase.create();
+  const worker = await createWorker(db, await createTenant(db));
+  const there = rotationOf(worker);
+  await db.call(service, "rotate_worker_key", there);
+  await refused(db.call(service, "rotate_worker_key", there), "MU012");
+  const back = { ...there, ...freshProof(), fingerprint: there.new_fingerprint, new_fingerprint: there.fingerprint };
+  await db.call(service, "rotate_worker_key", back);
+  await refused(db.call(service, "rotate_worker_key", there), "MU013");
+});
+
 Deno.test("rotate_worker_key() refuses misuse, and the key stays", async () => {
   await using db = await TestDatabase.create();
   const worker = await createWorker(db, await createTenant(db));
