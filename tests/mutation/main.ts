@@ -8,6 +8,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { startLocalStack } from "../../local/stack.ts";
+import { auditMutations } from "./audit-mutations.ts";
 import type { Mutation } from "./mutation.ts";
 import { type Ended, probe, runTests } from "./run-tests.ts";
 import { sqlMutations } from "./sql-mutations.ts";
@@ -19,7 +20,9 @@ const { values } = parseArgs({
   options: { only: { type: "string" }, list: { type: "boolean", default: false } },
 });
 const words = values.only?.split(",") ?? [""];
-const mutations = [...sqlMutations, ...workerMutations].filter(({ name }) => words.some((word) => name.includes(word)));
+const mutations = [...sqlMutations, ...auditMutations, ...workerMutations].filter(({ name }) =>
+  words.some((word) => name.includes(word))
+);
 if (mutations.length === 0) fail(`no mutation's name holds "${values.only}"`);
 if (values.list) {
   for (const { name, breaks, file } of mutations) console.log(`${name}  ${breaks} (${file})`);
