@@ -47,7 +47,7 @@ declare
   v_size constant integer := least(greatest(coalesce(list_audit.page_size, 50), 1), 200);
   v_filters constant jsonb := coalesce(nullif(list_audit.filters, 'null'), '{}');
   v_action constant text := v_filters ->> 'action';
-  v_before_at timestamptz := 'infinity';
+  v_before_at timestamptz := 'infinity'::timestamptz;
   v_before_seq bigint := 9223372036854775807;
   v_entries jsonb;
   v_walked integer;

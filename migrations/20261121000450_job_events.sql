@@ -28,8 +28,8 @@ begin
   )
   insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
   select p.tenant_id, v_actor, 'jobs.changed', 'jobs',
-    jsonb_build_object('jobs', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('id', p.job_id, 'status', p.data -> 'status',
-      'attempt', p.attempt, 'worker_id', p.data -> 'worker_id')))),
+    -- Without the error: it may carry what the log shall not.
+    jsonb_build_object('jobs', jsonb_agg(p.data - 'error' || jsonb_build_object('id', p.job_id, 'attempt', p.attempt))),
     record_status.at
   from parts p
   group by p.tenant_id, p.part;
