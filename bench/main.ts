@@ -1,4 +1,5 @@
 import process from "node:process";
+import { audit } from "./audit.ts";
 import { fleet } from "./fleet.ts";
 import { latency } from "./latency.ts";
 import { tick } from "./tick.ts";
@@ -15,6 +16,10 @@ const benches: Record<string, { about: string; run: (args: readonly string[]) =>
   tick: {
     about: "the tick and a worker's calls in SQL alone; --workers 10000 --jobs 1000000",
     run: tick,
+  },
+  audit: {
+    about: "what the audit log costs a job in SQL, singly and in batches; --jobs 400",
+    run: audit,
   },
 };
 
