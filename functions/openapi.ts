@@ -39,6 +39,7 @@ export function allApps() {
   const deps = {
     db: {} as never,
     tokens: {} as never,
+    limits: {} as never,
     store: {} as never,
     signer: {} as never,
     documents: {} as Documents,

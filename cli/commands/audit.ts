@@ -30,7 +30,7 @@ export const auditCommands = {
     },
     read({ values: { tenant, actor, limit, ...filters } }) {
       const most = readCount(limit);
-      return async ({ api }) => list(api, tenant, { ...filters, actorKind: actor }, most);
+      return ({ api }) => list(api, tenant, { ...filters, actorKind: actor }, most);
     },
   }),
   "audit verify": defineCommand({
@@ -40,7 +40,7 @@ export const auditCommands = {
     options: { tenant: tenantOption, head: text },
     read({ values: { tenant, head } }) {
       const noted = head === undefined ? {} : readHead(head);
-      return async ({ api }) => verify(api, tenant, noted);
+      return ({ api }) => verify(api, tenant, noted);
     },
   }),
 };

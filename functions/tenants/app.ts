@@ -1,11 +1,13 @@
 import type { MiddlewareHandler } from "hono";
 import { limits } from "../../shared/contracts/limits.ts";
+import type { LimitsDb } from "../../shared/db/limits.ts";
 import type { TenantsDb } from "../../shared/db/tenants.ts";
 import { createApi } from "../../shared/http/api.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
 import { requireFuture } from "../../shared/http/require-future.ts";
+import { addLimits } from "./limits.ts";
 import {
   addMember,
   changeMemberRole,
@@ -21,15 +23,17 @@ import {
 
 export interface Deps {
   readonly db: TenantsDb;
+  readonly limits: LimitsDb;
   readonly authenticate: MiddlewareHandler<Env>;
   readonly log: Log;
   readonly now?: () => number;
 }
 
 /** Builds the tenants API over the given dependencies; it reads no environment. */
-export function createApp({ db, authenticate, log, now = Date.now }: Deps) {
+export function createApp({ db, limits: limitsDb, authenticate, log, now = Date.now }: Deps) {
   const app = createApi({ name: "tenants", title: "Muster: tenants", log });
   app.use(authenticate, limitBody(limits.bodyBytes));
+  addLimits(app, limitsDb);
 
   return app
     .openapi(createTenant, async (c) => {

@@ -5,7 +5,10 @@ import type { SqlCall } from "./sql-call.ts";
 export interface LimitsDb {
   getLimits(caller: Caller): Promise<LimitsDocument>;
   /** Null goes back to the usual limit; what is not named stays. Only the secret key may. */
-  setLimits(caller: Caller, limits: Partial<Record<keyof TenantLimits, number | null>>): Promise<LimitsDocument>;
+  setLimits(
+    caller: Caller,
+    limits: Partial<Record<keyof TenantLimits, number | null | undefined>>,
+  ): Promise<LimitsDocument>;
 }
 
 export function createLimitsDb(call: SqlCall): LimitsDb {

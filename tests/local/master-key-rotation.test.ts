@@ -62,7 +62,13 @@ async function functionsWith(
   let port: number | undefined;
   const { url, dbUrl } = scene.stack;
   const functions = await startFunctions({
-    ...{ dir: resolve(import.meta.dirname!, "../../functions"), url, dbUrl, keys: { ...scene.stack, masterKeys } },
+    ...{
+      dir: resolve(import.meta.dirname!, "../../functions"),
+      url,
+      dbUrl,
+      signing: "HS256",
+      keys: { ...scene.stack, masterKeys },
+    },
     ...{ log: (_: string, line: string) => log(line), onPort: (given: number | undefined) => port = given },
   });
   return {
