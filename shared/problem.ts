@@ -1,4 +1,5 @@
 import { type ErrorCode, errorList, type FieldError, isErrorCode, MusterError, musterError } from "./errors.ts";
+import { maskText } from "./mask.ts";
 
 /** RFC 9457 problem document: the one shape of every error answer. */
 export interface ProblemDocument {
@@ -31,13 +32,17 @@ export function problem(error: MusterError, correlationId: string): ProblemDocum
     title: entry.title,
     status: error.status,
     code: error.code,
-    detail: error.code === "internal" ? entry.title : error.message,
-    hint: error.advice,
-    ...(error.errors.length > 0 ? { errors: error.errors } : {}),
+    detail: error.code === "internal" ? entry.title : maskText(error.message),
+    hint: maskText(error.advice),
+    ...(error.errors.length > 0 ? { errors: error.errors.map(maskedField) } : {}),
     ...(error.serverTime === undefined ? {} : { serverTime: error.serverTime }),
     ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
     correlationId,
   };
+}
+
+function maskedField({ path, message }: FieldError): FieldError {
+  return { path: maskText(path), message: maskText(message) };
 }
 
 /** The error that an HTTP answer tells of, for clients. `body` is the parsed body, or undefined when it is not JSON. */

@@ -23,3 +23,14 @@ Deno.test("a line for machines keeps every character", () => {
     jobId: "1",
   });
 });
+
+Deno.test("a line holds no key or token, for people and for machines", () => {
+  const secret = "mse_0123456789abcdefghijklmnop";
+  const event = {
+    level: "error",
+    event: "x.y",
+    message: `cannot use ${secret}`,
+    fields: { token: "opaque", why: [secret] },
+  } as const;
+  for (const line of [textLine(event, at), jsonLine(event, at)]) assert.doesNotMatch(line, /0123456789|opaque/);
+});
