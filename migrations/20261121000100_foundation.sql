@@ -61,7 +61,7 @@ as $$
 begin
   return to_uuid.value::uuid;
 exception when invalid_text_representation then
-  perform muster_private.fail('MU004', pg_catalog.format('Cannot read %s %L: it must be a UUID', to_uuid.name, to_uuid.value));
+  perform muster_private.fail('MU004', pg_catalog.format('Cannot read %s %L: it must be a UUID', to_uuid.name, pg_catalog.left(to_uuid.value, 100)));
   return null;
 end
 $$;
@@ -152,6 +152,29 @@ end
 $$;
 comment on function muster_private.check_labels(jsonb) is 'Refuses what is there and not at most 50 labels';
 
+-- By its size in memory, which costs nothing to know; as text it is about as long.
+create function muster_private.check_size(value jsonb, name text, most integer) returns void
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if pg_column_size(check_size.value) > check_size.most then
+    perform muster_private.fail('MU005', format('Cannot read %s: it is over the limit of %s KiB', check_size.name, check_size.most / 1024));
+  end if;
+end
+$$;
+comment on function muster_private.check_size(jsonb, text, integer) is 'Refuses a value that takes more bytes than it may';
+
+-- A reader's parser may go by recursion. What is short cannot be nested that deep.
+create function muster_private.is_too_deep(value jsonb) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return coalesce(pg_column_size(is_too_deep.value) > 200
+    and jsonb_path_exists(is_too_deep.value, 'strict $.**{101}'), false);
+end
+$$;
+comment on function muster_private.is_too_deep(jsonb) is 'Whether a value is nested deeper than 100 levels';
+
 create function muster_private.check_attempts(items jsonb, name text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -159,6 +182,7 @@ begin
   if jsonb_typeof(check_attempts.items) is distinct from 'array' or jsonb_array_length(check_attempts.items) > 256 then
     perform muster_private.fail('MU004', format('Cannot read %s: it must be an array of at most 256 attempts', check_attempts.name));
   end if;
+  perform muster_private.check_size(check_attempts.items, check_attempts.name, 65536);
 end
 $$;
 comment on function muster_private.check_attempts(jsonb, text) is 'Refuses what is not a list of as many attempts as a worker can run';

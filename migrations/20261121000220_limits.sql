@@ -186,11 +186,12 @@ $$;
 comment on function muster_private.refuse(text, text, text, double precision) is
   'Raises an error that is over by itself: its detail says after how many whole seconds';
 
-create function muster_private.charge(bucket text, rate double precision, burst double precision, who text) returns void
+create function muster_private.charge(bucket text, rate double precision, burst double precision, who text, cost double precision default 1)
+returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  v_wait constant double precision := muster_private.take(charge.bucket, charge.rate, charge.burst);
+  v_wait constant double precision := muster_private.take(charge.bucket, charge.rate, charge.burst, charge.cost);
 begin
   if v_wait > 0 then
     perform muster_private.refuse('MU018',
@@ -199,7 +200,7 @@ begin
   end if;
 end
 $$;
-comment on function muster_private.charge(text, double precision, double precision, text) is
+comment on function muster_private.charge(text, double precision, double precision, text, double precision) is
   'Counts a request against a bucket, or refuses it as rate_limited';
 
 -- The secret key stands for the project itself and is not counted. A caller that a function resolves again for the same
@@ -235,6 +236,22 @@ begin
 end
 $$;
 comment on function muster_private.charge_worker(uuid, uuid) is 'Counts a call of a worker';
+
+-- As many calls more as it sends times 64 KiB: what is stored for a worker is bounded by its rate as well.
+create function muster_private.charge_bytes(worker_id uuid, tenant_id uuid, bytes integer) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  v_cost constant integer := charge_bytes.bytes / 65536;
+  v_limits muster.tenant_limits;
+begin
+  if v_cost > 0 then
+    v_limits := muster_private.limits_of(charge_bytes.tenant_id);
+    perform muster_private.charge('worker:' || charge_bytes.worker_id, v_limits.worker_rate, v_limits.worker_burst, 'this worker', v_cost);
+  end if;
+end
+$$;
+comment on function muster_private.charge_bytes(uuid, uuid, integer) is 'Counts what a worker sends to be stored, beyond its first 64 KiB';
 
 create function muster_private.charge_enrollment_token(token_id uuid, tenant_id uuid) returns void
 language plpgsql set search_path = ''

@@ -51,10 +51,13 @@ begin
   if jsonb_typeof(store_events.events) is distinct from 'array' or jsonb_array_length(store_events.events) > 500 then
     perform muster_private.fail('MU015', 'Cannot report events: send an array of at most 500');
   end if;
+  perform muster_private.check_size(store_events.events, 'the events', 8388608);
+  perform muster_private.charge_bytes(
+    (store_events.worker).id, (store_events.worker).tenant_id, pg_column_size(store_events.events));
   if exists (
     select from jsonb_array_elements(store_events.events) e
     where coalesce(e ->> 'kind', '') not in ('progress', 'log', 'chunk') or coalesce((e ->> 'number')::bigint, 0) < 1
-      or octet_length((e -> 'data')::text) > 32768
+      or octet_length((e -> 'data')::text) > 32768 or muster_private.is_too_deep(e -> 'data')
   ) then
     perform muster_private.fail('MU004', 'Cannot report events: each has a number, a kind of progress, log or chunk, and data of at most 16 KiB');
   end if;
@@ -65,6 +68,12 @@ begin
       and j.status in ('assigned', 'running')
     order by j.id for no key update
   ) l;
+  if exists (
+    select from unnest(v_current) c (id)
+    where (select max(k.sequence) from muster.job_events k where k.job_id = c.id) >= 100000
+  ) then
+    perform muster_private.fail('MU015', 'Cannot report more events of a job: it has 100000', 'Hand large output back as an artifact');
+  end if;
 
   with fresh as (
     select distinct on (j.id, (e ->> 'number')::bigint)

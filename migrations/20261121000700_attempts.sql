@@ -134,6 +134,7 @@ begin
   where o.item ->> 'outcome' = 'stale'
     and coalesce(octet_length((r.item -> 'result')::text), 0) <= 524288
     and coalesce(octet_length((r.item -> 'error')::text), 0) <= 65536
+    and not muster_private.is_too_deep(r.item -> 'result') and not muster_private.is_too_deep(r.item -> 'error')
     and exists (
       select from muster.job_events e
       where e.job_id = j.id and e.attempt = (r.item ->> 'attempt')::integer and e.kind = 'status'

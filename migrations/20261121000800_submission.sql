@@ -15,6 +15,9 @@ begin
     perform muster_private.fail('MU005', format('Cannot submit job %s: its payload is over the limit of 256 KiB', check_job.index),
       'Upload the data as an artifact and name it in "inputs"');
   end if;
+  if muster_private.is_too_deep(check_job.item -> 'payload') then
+    perform muster_private.fail('MU004', format('Cannot submit job %s: its payload is nested deeper than 100 levels', check_job.index));
+  end if;
   perform muster_private.check_capabilities(check_job.item -> 'requires', 20);
   perform muster_private.check_labels(check_job.item -> 'labels');
   foreach v_name in array array['idempotency_key', 'correlation_id', 'concurrency_key'] loop
@@ -58,6 +61,9 @@ begin
   end if;
   if v_count not between 1 and 1000 then
     perform muster_private.fail('MU015', format('Cannot submit %s jobs: a batch has 1 to 1000', v_count), 'Send several batches');
+  end if;
+  if length(submit_jobs.correlation_id) > 255 then
+    perform muster_private.fail('MU004', 'Cannot submit jobs: the correlation id must have at most 255 characters');
   end if;
   perform muster_private.check_job(i.item, i.index::integer - 1)
   from jsonb_array_elements(submit_jobs.jobs) with ordinality i (item, index);

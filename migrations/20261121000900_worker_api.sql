@@ -128,6 +128,7 @@ begin
   if jsonb_typeof(hello.worker) is distinct from 'object' then
     perform muster_private.fail('MU004', 'Cannot greet the worker: it must be an object');
   end if;
+  perform muster_private.check_size(hello.worker, 'the worker', 131072);
   perform muster_private.check_attempts(hello.running, 'running');
   perform muster_private.check_number(hello.worker, 'slots', 1, 256);
   perform muster_private.check_capabilities(hello.worker -> 'capabilities', 100);
@@ -278,7 +279,8 @@ declare
   v_listened boolean;
 begin
   perform muster_private.check_attempts(heartbeat.running, 'running');
-  if jsonb_typeof(heartbeat.metrics) not in ('object', 'null') or octet_length(heartbeat.metrics::text) > 16384 then
+  if jsonb_typeof(heartbeat.metrics) not in ('object', 'null') or octet_length(heartbeat.metrics::text) > 16384
+    or muster_private.is_too_deep(heartbeat.metrics) then
     perform muster_private.fail('MU004', 'Cannot read the heartbeat: metrics must be an object of at most 16 KiB');
   end if;
   v_worker := muster_private.lock_worker(v_worker.id);
@@ -411,6 +413,8 @@ begin
   if jsonb_typeof(complete_jobs.results) is distinct from 'array' or jsonb_array_length(complete_jobs.results) > 1000 then
     perform muster_private.fail('MU015', 'Cannot complete jobs: results must be an array of at most 1000');
   end if;
+  perform muster_private.check_size(complete_jobs.results, 'the results', 8388608);
+  perform muster_private.charge_bytes(v_worker.id, v_worker.tenant_id, pg_column_size(complete_jobs.results));
   if exists (
     select from jsonb_array_elements(complete_jobs.results) r
     where jsonb_typeof(r) <> 'object' or coalesce(r ->> 'status', '') not in ('succeeded', 'failed')
@@ -429,7 +433,8 @@ begin
     order by r.item ->> 'job_id', r.item ->> 'attempt', r.ordinal
   ), current as (
     select j.id, r.is_success, r.result, r.error,
-      octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large
+      octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large,
+      muster_private.is_too_deep(r.result) or muster_private.is_too_deep(r.error) as is_too_deep
     from reported r
     join muster.jobs j on j.id = r.job_id and j.attempts = r.attempt
     where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status in ('assigned', 'running')
@@ -439,6 +444,9 @@ begin
   select array_agg(case
     when c.is_too_large then row (c.id, 'failed', null,
       '{"code": "result_too_large", "message": "The result is over the limit of 256 KiB: hand it back as an artifact"}'::jsonb,
+      true)::muster_private.attempt_ending
+    when c.is_too_deep then row (c.id, 'failed', null,
+      '{"code": "result_too_deep", "message": "The result is nested deeper than 100 levels: hand it back as an artifact"}'::jsonb,
       true)::muster_private.attempt_ending
     when c.is_success then row (c.id, 'succeeded', c.result, null, true)::muster_private.attempt_ending
     else row (c.id, 'failed', null,

@@ -33,6 +33,9 @@ export const limits = {
   errorMessageBytes: 8 * 1024,
   eventsPerCall: 500,
   eventDataBytes: 16 * 1024,
+  eventsPerJob: 100_000,
+  /** The results or the events of one call of a worker. */
+  callBytes: 8 * 1024 * 1024,
   artifactBytes: 50 * 1024 * 1024,
   artifactNameLength: 255,
   priority: 100,
