@@ -11,6 +11,11 @@ export function toSnake(value: unknown): unknown {
   return convert(value, snakeName);
 }
 
+/** The name of a field in HTTP, where it stands as a value. */
+export function toCamelName(name: string): string {
+  return camelName(name);
+}
+
 const camelName = remembered((key) => key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()));
 const snakeName = remembered((key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 

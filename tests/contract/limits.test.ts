@@ -133,7 +133,7 @@ Deno.test("limits are read with any key that may read, and set with the secret k
   assertProblem(await request(project.secretKey, { workers: -1 }), "invalid_request");
   assertProblem(await request(project.secretKey, { slaves: 1 }), "invalid_request");
   const changed = LimitsDocument.parse((await request(project.secretKey, { workers: 1, artifactBytes: 5 })).body);
-  assert.deepEqual([changed.changed, changed.limits.workers], [["artifact_bytes", "workers"], 1]);
+  assert.deepEqual([changed.changed, changed.limits.workers], [["artifactBytes", "workers"], 1]);
   assert.deepEqual(LimitsDocument.parse((await request(key.apiKey)).body), changed);
 });
 
