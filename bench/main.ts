@@ -2,6 +2,7 @@ import process from "node:process";
 import { audit } from "./audit.ts";
 import { fleet } from "./fleet.ts";
 import { latency } from "./latency.ts";
+import { limits } from "./limits.ts";
 import { tick } from "./tick.ts";
 
 const benches: Record<string, { about: string; run: (args: readonly string[]) => Promise<void> }> = {
@@ -13,6 +14,7 @@ const benches: Record<string, { about: string; run: (args: readonly string[]) =>
     about: "1,000 workers with sockets and heartbeats: cost, vanishing workers, Realtime restarts; --workers N",
     run: fleet,
   },
+  limits: { about: "what counting requests and waiting jobs adds to a call", run: limits },
   tick: {
     about: "the tick and a worker's calls in SQL alone; --workers 10000 --jobs 1000000",
     run: tick,

@@ -94,3 +94,16 @@ Deno.test("an answer without a problem document is told by its status", () => {
   ], [418, "invalid_request"]];
   for (const [status, code] of expected) assert.equal(errorFromAnswer(status, "<html>").code, code);
 });
+
+Deno.test("how long to wait comes from SQL's detail, within bounds, and survives a problem document", () => {
+  const told = (details: string | null) =>
+    errorFromSql({ code: "MU018", message: "Cannot serve", details }).retryAfterSeconds;
+  assert.equal(told('{"retry_after_seconds": 3}'), 3);
+  assert.equal(told('{"retry_after_seconds": 999999999}'), 3600);
+  for (const details of [null, "", "3", '{"retry_after_seconds": "3"}', '{"retry_after_seconds": 1e9}']) {
+    assert.equal(told(details), undefined, String(details));
+  }
+  const document = problem(musterError("rate_limited", "Cannot serve", { retryAfterSeconds: 7 }), "correlation");
+  assert.equal(errorFromAnswer(429, JSON.parse(JSON.stringify(document))).retryAfterSeconds, 7);
+  assert.equal(errorFromAnswer(429, { ...document, retryAfterSeconds: "7" }).retryAfterSeconds, undefined);
+});
