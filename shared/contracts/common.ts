@@ -12,7 +12,9 @@ export const Id: z.ZodType<string> = z.guid("Must be a UUID").meta({ description
 
 /** Text without NUL characters and lone surrogates, neither of which Postgres can hold. */
 export function text(maxLength: number): z.ZodString {
-  return z.string().min(1).max(maxLength).refine(isStorableText, "Must not contain NUL or lone surrogates");
+  return z.string().min(1).max(maxLength).refine(isStorableText, "Must not contain NUL or lone surrogates")
+    // Of the rule, what a pattern can tell.
+    .meta({ pattern: "^[^\\u0000]*$" });
 }
 
 export const Capability: z.ZodType<string> = z.string().min(1).max(limits.capabilityLength)

@@ -194,7 +194,12 @@ export type SubmitJobsAnswer = z.infer<typeof SubmitJobsAnswer>;
 const statusList = z.string().max(200).transform((value) => value.split(",")).pipe(z.array(z.enum(jobStatuses)));
 
 export const ListJobsQuery = z.strictObject({
-  status: statusList.optional().meta({ type: "string", description: "One status or several, joined by commas" }),
+  status: statusList.optional().meta({
+    type: "string",
+    pattern: `^(${jobStatuses.join("|")})(,(${jobStatuses.join("|")}))*$`,
+    description: "One status or several, joined by commas",
+    example: "queued,running",
+  }),
   type: text(limits.typeLength).optional().describe("Only jobs of this type"),
   workerId: Id.optional().describe("Only jobs that this worker holds or ended"),
   correlationId: Key.optional().describe("Only jobs with this correlation id"),

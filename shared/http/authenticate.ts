@@ -60,6 +60,8 @@ const described: Readonly<Record<Caller["kind"], string>> = {
 };
 
 async function callerOf(c: Context<Env>, options: AuthenticateOptions): Promise<Caller> {
+  // Refused from any caller: one that is passed over would hide a slip.
+  const tenantId = tenantIdOf(c);
   const bearer = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
   // Browser clients of Supabase fill Authorization by themselves, so an API key in its own header goes first.
   const apiKey = c.req.header("x-api-key") ?? (bearer?.startsWith("msk_") ? bearer : undefined);
@@ -70,7 +72,7 @@ async function callerOf(c: Context<Env>, options: AuthenticateOptions): Promise<
   const isSecret = (key: string | undefined): boolean =>
     key !== undefined && options.secretKeys.some((secret) => sameSecret(secret, key));
   if (isSecret(bearer) || (bearer === undefined && isSecret(c.req.header("apikey")))) {
-    return { kind: "service", tenantId: tenantIdOf(c) };
+    return { kind: "service", tenantId };
   }
   if (bearer === undefined) throw refused("it carries no API key, user token or worker token");
   const claims = claimsOf(bearer);
@@ -81,7 +83,7 @@ async function callerOf(c: Context<Env>, options: AuthenticateOptions): Promise<
     await options.chargeRefusal?.(null, clientAddress(c.req.raw.headers));
     throw refused("the token is not one of a signed-in user, or has expired");
   }
-  return { kind: "member", userId, tenantId: tenantIdOf(c) };
+  return { kind: "member", userId, tenantId };
 }
 
 function tenantIdOf(c: Context<Env>): string | null {

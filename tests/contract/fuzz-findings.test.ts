@@ -17,3 +17,18 @@ Deno.test("a content type with a line break was promised by the document and ref
   const spaced = await api("/artifacts", { json: { ...file, contentType: "text/plain ;  charset=utf-8" } });
   assert.equal(spaced.status, 201, JSON.stringify(spaced.body));
 });
+
+Deno.test("a tenant id that is none was passed over when an API key said the tenant", async () => {
+  const { api } = await createApp();
+  for (const bad of ["mine", "", "null"]) {
+    assertProblem(await api("/jobs", { headers: { "x-tenant-id": bad } }), "invalid_request", /x-tenant-id/);
+  }
+});
+
+Deno.test("a text with a NUL character fitted the document and was refused", async () => {
+  const { api } = await createApp();
+  const { body: job } = await api("/jobs", { json: { type: "a" } });
+  assertProblem(await api(`/jobs/${job.id}/cancel`, { json: { reason: "a\0b" } }), "invalid_request", /reason/);
+  const { body: openApi } = await api("/api/openapi.json");
+  assert.doesNotMatch("a\0b", new RegExp(openApi.components.schemas.CancelJob.properties.reason.pattern));
+});

@@ -44,8 +44,8 @@ export function requestsOf(document: Json, offer: Offer): Map<string, fc.Arbitra
   return new Map(operations.map((operation) => [operation.operationId, requestOf(operation, schemas, offer)]));
 }
 
-/** Parameters whose values only the server makes. */
-const opaque: ReadonlySet<string> = new Set(["cursor"]);
+/** Parameters whose values only the server makes, or that the body may contradict: no schema tells which fit. */
+const opaque: ReadonlySet<string> = new Set(["cursor", "idempotency-key"]);
 
 const unchanged: Change = (parts) => parts;
 

@@ -140,7 +140,6 @@ export async function createWorld(): Promise<World> {
         "refreshWorker.proof": "⟦refresh-proof⟧",
         // A job that has ended is not waited for, so no request takes a minute.
         "waitForJob.id": "⟦job-that-ended⟧",
-        "listJobs.status": "queued,cancelled",
         "getError.code": "not_found",
         "submitJobs.inputs": [],
       },
