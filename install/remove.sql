@@ -6,6 +6,7 @@
 do $muster$
 declare
   v_name text;
+  v_policy record;
   v_strangers text;
 begin
   -- What others have built on Muster would be dropped with it: that is theirs to decide.
@@ -23,7 +24,7 @@ begin
       select 'pg_type'::regclass, t.oid from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
       where n.nspname in ('muster', 'muster_private'))
     and i.identity !~ '(^|[ (,])muster(_private)?\.'
-    and i.identity !~ '^"?muster_[a-z_]+"? on realtime\.messages$'
+    and i.identity !~ '^"?muster_[a-z_]+"? on (realtime|storage)\.'
     and coalesce(i.schema, '') not in ('muster', 'muster_private', 'pg_toast');
   if v_strangers is not null then
     raise exception 'Cannot remove Muster: something of yours is built on it: %', v_strangers
@@ -36,11 +37,11 @@ begin
     end loop;
   end if;
 
-  for v_name in
-    select p.policyname from pg_catalog.pg_policies p
-    where p.schemaname = 'realtime' and p.tablename = 'messages' and p.policyname like 'muster\_%'
+  for v_policy in
+    select p.schemaname, p.tablename, p.policyname from pg_catalog.pg_policies p
+    where p.schemaname in ('realtime', 'storage') and p.policyname like 'muster\_%'
   loop
-    execute format('drop policy %I on realtime.messages', v_name);
+    execute format('drop policy %I on %I.%I', v_policy.policyname, v_policy.schemaname, v_policy.tablename);
   end loop;
 
   drop schema if exists muster, muster_private cascade;

@@ -5,9 +5,11 @@ import { z } from "zod";
 const Metadata = z.object({
   name: z.string(),
   entrypoint_path: z.string(),
-  import_map_path: z.string().optional(),
+  // Empty where a function has none.
+  import_map_path: z.string().transform((path) => path === "" ? undefined : path).optional(),
   static_patterns: z.array(z.string()).optional(),
-  verify_jwt: z.boolean(),
+  // Left out by the CLI where config.toml says nothing.
+  verify_jwt: z.boolean().default(true),
 });
 export type Metadata = z.infer<typeof Metadata>;
 
@@ -143,6 +145,6 @@ function described({ id, slug, version, metadata }: DeployedFunction): Record<st
     verify_jwt: metadata.verify_jwt,
     import_map: metadata.import_map_path !== undefined,
     entrypoint_path: `file:///src/${metadata.entrypoint_path}`,
-    import_map_path: metadata.import_map_path === undefined ? null : `file:///src/${metadata.import_map_path}`,
+    ...(metadata.import_map_path === undefined ? {} : { import_map_path: `file:///src/${metadata.import_map_path}` }),
   };
 }

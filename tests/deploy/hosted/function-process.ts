@@ -15,7 +15,7 @@ export interface FunctionProcessOptions {
   readonly folder: string;
   /** Relative to the folder, as the CLI sent them. */
   readonly entrypoint: string;
-  readonly importMap: string;
+  readonly importMap: string | undefined;
   readonly packages: string;
   /** The folder of all uploads, which no function may write to, although it lies in a temporary folder. */
   readonly root: string;
@@ -33,7 +33,8 @@ export async function startFunctionProcess(options: FunctionProcessOptions): Pro
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--no-prompt", "--cached-only", "--node-modules-dir=manual", "--v8-flags=--max-heap-size=256"],
-      ...["--config", join(folder, importMap), "--preload", prelude],
+      ...(importMap === undefined ? ["--no-config"] : ["--config", join(folder, importMap)]),
+      ...["--preload", prelude],
       ...["--allow-net", "--allow-env", `--allow-read=${folder},${packages},/tmp`],
       ...["--allow-write=/tmp", `--deny-write=${root}`],
       join(folder, entrypoint),

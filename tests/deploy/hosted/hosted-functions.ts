@@ -59,7 +59,7 @@ export class HostedFunctions implements AsyncDisposable {
       const started = await startFunctionProcess({
         folder: this.#unpacked.folders.get(slug)!,
         entrypoint: metadata.entrypoint_path,
-        importMap: metadata.import_map_path ?? "deno.json",
+        importMap: metadata.import_map_path,
         packages: this.#unpacked.packages,
         root: this.#unpacked.root,
         environment,
@@ -74,8 +74,9 @@ export class HostedFunctions implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.shutdown();
+    // First what answers, so that no request keeps the server.
     await this.#stopProcesses();
+    await this.#server.shutdown();
     await this.#unpacked[Symbol.asyncDispose]();
   }
 
