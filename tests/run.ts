@@ -26,7 +26,7 @@ const groups = [
     needs: "nothing",
     parallel: true,
   },
-  { name: "sql", paths: ["tests/sql"], needs: "cluster", parallel: true },
+  { name: "sql", paths: ["tests/sql", "tests/permissions"], needs: "cluster", parallel: true },
   {
     name: "chaos",
     paths: ["tests/chaos"],
@@ -43,7 +43,7 @@ const groups = [
   { name: "local", paths: ["tests/local"], needs: "nothing", parallel: false },
   // On Debian's Postgres 15, where there is one: what needs its real extensions, and the SQL tests again.
   { name: "debian", paths: ["tests/debian"], needs: "debian", parallel: false },
-  { name: "sql-15", paths: ["tests/sql"], needs: "debian", parallel: true },
+  { name: "sql-15", paths: ["tests/sql", "tests/permissions"], needs: "debian", parallel: true },
   // It breaks its whole stack, so it has one of its own.
   { name: "campaign", paths: ["tests/chaos/campaign/campaign.test.ts"], needs: "nothing", parallel: false },
 ] as const;

@@ -40,7 +40,7 @@ export function createApp(deps: Deps) {
   const app = createApi({ name: "enroll", title: "Muster: enrollment", log });
   app.use(limitBody(limits.bodyBytes));
   app.use("/client-token", authenticate);
-  app.on("POST", ["/", "/refresh"], limitAddress(db.chargeAddress));
+  app.on("POST", ["/", "/refresh", "/rotate"], limitAddress(db.chargeAddress));
   const project = { supabaseUrl: platform.publicUrl, publishableKey: platform.publishableKey };
 
   async function answer({ workerId, tenantId, name, capabilities, labels }: EnrolledWorker, fingerprint: string) {

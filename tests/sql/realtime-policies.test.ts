@@ -12,8 +12,7 @@ import {
   workerOf,
 } from "../support/actors.ts";
 import { type Actor, type Answer, service, TestDatabase } from "../support/database.ts";
-
-type Rights = { broadcast: string; presence: string };
+import { type Rights, topicRights } from "../support/topic-rights.ts";
 
 const nothing: Rights = { broadcast: "", presence: "" };
 const mayHear: Rights = { broadcast: "read", presence: "read" };
@@ -23,24 +22,24 @@ Deno.test("a worker hears its own task channel and nobody else's", async () => {
   await using db = await TestDatabase.create();
   const { worker, peer, outsider } = await createWorld(db);
 
-  assert.equal((await rightsOf(db, worker.actor, channels.workerTasks(worker.id))).broadcast, "read");
+  assert.equal((await topicRights(db, worker.actor, channels.workerTasks(worker.id))).broadcast, "read");
   for (const other of [peer, outsider]) {
-    assert.deepEqual(await rightsOf(db, worker.actor, channels.workerTasks(other.id)), nothing);
+    assert.deepEqual(await topicRights(db, worker.actor, channels.workerTasks(other.id)), nothing);
   }
 });
 
 Deno.test("a worker shows its presence in its own fleet only, sees nobody else's, and cannot broadcast there", async () => {
   await using db = await TestDatabase.create();
   const { tenant, other, worker } = await createWorld(db);
-  assert.deepEqual(await rightsOf(db, worker.actor, channels.fleetPresence(tenant.id)), mayShowItself);
-  assert.deepEqual(await rightsOf(db, worker.actor, channels.fleetPresence(other.id)), nothing);
+  assert.deepEqual(await topicRights(db, worker.actor, channels.fleetPresence(tenant.id)), mayShowItself);
+  assert.deepEqual(await topicRights(db, worker.actor, channels.fleetPresence(other.id)), nothing);
 });
 
 Deno.test("a worker hears the wake-up channel of its own tenant only, and cannot write there", async () => {
   await using db = await TestDatabase.create();
   const { tenant, other, worker } = await createWorld(db);
-  assert.equal((await rightsOf(db, worker.actor, channels.workerWakeup(tenant.id))).broadcast, "read");
-  assert.deepEqual(await rightsOf(db, worker.actor, channels.workerWakeup(other.id)), nothing);
+  assert.equal((await topicRights(db, worker.actor, channels.workerWakeup(tenant.id))).broadcast, "read");
+  assert.deepEqual(await topicRights(db, worker.actor, channels.workerWakeup(other.id)), nothing);
 });
 
 Deno.test("a worker is kept from the channels of jobs, executors and other listeners", async () => {
@@ -49,7 +48,7 @@ Deno.test("a worker is kept from the channels of jobs, executors and other liste
   for (
     const topic of [channels.job(job.id), channels.executorTasks(tenant.executorId), channels.workerEvents(worker.id)]
   ) {
-    assert.deepEqual(await rightsOf(db, worker.actor, topic), nothing, topic);
+    assert.deepEqual(await topicRights(db, worker.actor, topic), nothing, topic);
   }
 });
 
@@ -67,7 +66,7 @@ Deno.test("a revoked worker loses all its channels", async () => {
       channels.workerWakeup(tenant.id),
     ]
   ) {
-    assert.deepEqual(await rightsOf(db, worker.actor, topic), nothing, topic);
+    assert.deepEqual(await topicRights(db, worker.actor, topic), nothing, topic);
   }
 });
 
@@ -89,7 +88,7 @@ Deno.test("a worker token with another device key or another tenant opens no cha
         channels.fleetPresence(other.id),
       ]
     ) {
-      assert.deepEqual(await rightsOf(db, forged.actor, topic), nothing, topic);
+      assert.deepEqual(await topicRights(db, forged.actor, topic), nothing, topic);
     }
   }
 });
@@ -98,8 +97,8 @@ Deno.test("an executor hears its own channel and its own jobs, and writes nowher
   await using db = await TestDatabase.create();
   const { tenant, other, worker, job, foreignJob } = await createWorld(db);
   const client = clientOf(tenant.id, tenant.executorId);
-  assert.equal((await rightsOf(db, client, channels.executorTasks(tenant.executorId))).broadcast, "read");
-  assert.equal((await rightsOf(db, client, channels.job(job.id))).broadcast, "read");
+  assert.equal((await topicRights(db, client, channels.executorTasks(tenant.executorId))).broadcast, "read");
+  assert.equal((await topicRights(db, client, channels.job(job.id))).broadcast, "read");
   for (
     const topic of [
       channels.executorTasks(other.executorId),
@@ -109,7 +108,7 @@ Deno.test("an executor hears its own channel and its own jobs, and writes nowher
       channels.workerWakeup(tenant.id),
     ]
   ) {
-    assert.deepEqual(await rightsOf(db, client, topic), nothing, topic);
+    assert.deepEqual(await topicRights(db, client, topic), nothing, topic);
   }
 });
 
@@ -122,21 +121,21 @@ Deno.test("an executor does not hear jobs of another executor of its tenant", as
     key_prefix: "msk_test",
     key_hash: "f".repeat(64),
   });
-  assert.deepEqual(await rightsOf(db, clientOf(tenant.id, key.executor_id), channels.job(job.id)), nothing);
+  assert.deepEqual(await topicRights(db, clientOf(tenant.id, key.executor_id), channels.job(job.id)), nothing);
 });
 
 Deno.test("an executor token that names another tenant hears no job", async () => {
   await using db = await TestDatabase.create();
   const { tenant, other, job } = await createWorld(db);
-  assert.deepEqual(await rightsOf(db, clientOf(other.id, tenant.executorId), channels.job(job.id)), nothing);
+  assert.deepEqual(await topicRights(db, clientOf(other.id, tenant.executorId), channels.job(job.id)), nothing);
 });
 
 Deno.test("an executor hears what its jobs' workers report only by the jobs' channels", async () => {
   await using db = await TestDatabase.create();
   const { tenant, worker, outsider } = await createWorld(db);
   const client = clientOf(tenant.id, tenant.executorId);
-  assert.deepEqual(await rightsOf(db, client, channels.workerEvents(outsider.id)), nothing);
-  assert.deepEqual(await rightsOf(db, client, channels.workerTasks(worker.id)), nothing);
+  assert.deepEqual(await topicRights(db, client, channels.workerEvents(outsider.id)), nothing);
+  assert.deepEqual(await topicRights(db, client, channels.workerTasks(worker.id)), nothing);
 });
 
 Deno.test("a member hears the fleet, the workers' reports and the jobs of its tenant, and writes nowhere", async () => {
@@ -144,9 +143,9 @@ Deno.test("a member hears the fleet, the workers' reports and the jobs of its te
   const { tenant, other, worker, outsider, job, foreignJob } = await createWorld(db);
   for (const role of ["admin", "editor", "publisher", "viewer"] as const) {
     const { actor } = await createMember(db, tenant, role);
-    assert.deepEqual(await rightsOf(db, actor, channels.fleetPresence(tenant.id)), mayHear);
-    assert.equal((await rightsOf(db, actor, channels.workerEvents(worker.id))).broadcast, "read");
-    assert.equal((await rightsOf(db, actor, channels.job(job.id))).broadcast, "read");
+    assert.deepEqual(await topicRights(db, actor, channels.fleetPresence(tenant.id)), mayHear);
+    assert.equal((await topicRights(db, actor, channels.workerEvents(worker.id))).broadcast, "read");
+    assert.equal((await topicRights(db, actor, channels.job(job.id))).broadcast, "read");
     for (
       const topic of [
         channels.fleetPresence(other.id),
@@ -157,7 +156,7 @@ Deno.test("a member hears the fleet, the workers' reports and the jobs of its te
         channels.workerWakeup(tenant.id),
       ]
     ) {
-      assert.deepEqual(await rightsOf(db, actor, topic), nothing, `${role}: ${topic}`);
+      assert.deepEqual(await topicRights(db, actor, topic), nothing, `${role}: ${topic}`);
     }
   }
 });
@@ -174,7 +173,7 @@ Deno.test("an outsider, a visitor and a role unknown to Muster hear nothing at a
   ];
   for (const actor of strangers) {
     for (const topic of everyTopic(tenant, worker, job)) {
-      assert.deepEqual(await rightsOf(db, actor, topic), nothing, `${actor.role}: ${topic}`);
+      assert.deepEqual(await topicRights(db, actor, topic), nothing, `${actor.role}: ${topic}`);
     }
   }
 });
@@ -212,7 +211,7 @@ Deno.test("a channel name that is not exactly one of ours is refused, and breaks
   ];
   for (const actor of [worker.actor, client, member]) {
     for (const topic of topics) {
-      assert.deepEqual(await rightsOf(db, actor, topic), nothing, `${actor.role}: ${JSON.stringify(topic)}`);
+      assert.deepEqual(await topicRights(db, actor, topic), nothing, `${actor.role}: ${JSON.stringify(topic)}`);
     }
   }
 });
@@ -223,7 +222,7 @@ Deno.test("a member that was removed can join nothing any more", async () => {
   const { actor, userId } = await createMember(db, tenant, "admin");
   await db.sql`delete from muster.members where user_id = ${userId}`;
   for (const topic of everyTopic(tenant, worker, job)) {
-    assert.deepEqual(await rightsOf(db, actor, topic), nothing, topic);
+    assert.deepEqual(await topicRights(db, actor, topic), nothing, topic);
   }
 });
 
@@ -261,39 +260,4 @@ function everyTopic(tenant: TestTenant, worker: TestWorker, job: Answer): string
     channels.fleetPresence(tenant.id),
     channels.workerWakeup(tenant.id),
   ];
-}
-
-/**
- * What the policies on realtime.messages grant an actor on a channel, asked as the Realtime server asks: reading by
- * probe rows that the server's own role inserts and the actor tries to see, writing by rows the actor tries to insert.
- */
-async function rightsOf(db: TestDatabase, actor: Actor, topic: string): Promise<Rights> {
-  const rights = { broadcast: [] as string[], presence: [] as string[] };
-  const extensions = ["broadcast", "presence"] as const;
-  const undo = new Error("Undo");
-  await db.sql.begin(async (tx) => {
-    const probes: string[] = [];
-    for (const extension of extensions) {
-      const [probe] = await tx`
-        insert into realtime.messages (topic, extension) values (${topic}, ${extension}) returning id`;
-      probes.push(probe!.id);
-    }
-    await tx`select set_config('role', ${actor.role}, true), set_config('realtime.topic', ${topic}, true),
-      set_config('request.jwt.claims', ${JSON.stringify(actor.claims)}, true),
-      set_config('request.jwt.claim.sub', ${String(actor.claims?.sub ?? "")}, true),
-      set_config('request.jwt.claim.role', ${String(actor.claims?.role ?? "")}, true),
-      set_config('request.headers', '{}', true)`;
-    const seen = await tx`select extension from realtime.messages where id in ${tx(probes)}`;
-    for (const { extension } of seen) rights[extension as "broadcast" | "presence"].push("read");
-    for (const extension of extensions) {
-      await tx.savepoint((inner) =>
-        inner`insert into realtime.messages (topic, extension) values (${topic}, ${extension})`
-      )
-        .then(() => rights[extension].push("write"), (error) => assert.equal(error.code, "42501"));
-    }
-    throw undo;
-  }).catch((error) => {
-    if (error !== undo) throw error;
-  });
-  return { broadcast: rights.broadcast.join(" "), presence: rights.presence.join(" ") };
 }

@@ -19,11 +19,20 @@ export type Attempt = { job_id: string; attempt: number };
 export type Assignment = Attempt & { type: string; payload: unknown };
 
 export async function createTenant(db: TestDatabase): Promise<TestTenant> {
-  const tenant = await db.call(service, "create_tenant", { name: crypto.randomUUID() });
+  const { id } = await db.call(service, "create_tenant", { name: crypto.randomUUID() });
+  return createExecutor(db, { id }, "app");
+}
+
+/** An app of the tenant, with a key that may all that keys may. */
+export async function createExecutor(
+  db: TestDatabase,
+  tenant: Pick<TestTenant, "id">,
+  name: string,
+): Promise<TestTenant> {
   const hash = sha256(crypto.randomUUID());
   const key = await db.call(service, "create_api_key", {
     tenant_id: tenant.id,
-    executor_name: "app",
+    executor_name: name,
     key_prefix: "msk_test",
     key_hash: hash,
     scopes: ["read", "submit", "operate"],
