@@ -14,7 +14,7 @@ import { createApi } from "../../shared/http/api.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 export interface Deps {
@@ -51,6 +51,8 @@ const listAudit = createRoute({
   summary: "Read what was done, and by whom",
   tags,
   security: callers,
+  description: "For admins. Newest first; a page can be short although another follows.",
+  ...alsoFails(),
   request: { query: ListAuditQuery },
   responses: { 200: json(AuditList, "A page of the audit log"), ...problems },
 });
@@ -62,6 +64,8 @@ const verifyAudit = createRoute({
   summary: "Check a piece of the audit log for entries that were changed or removed",
   tags,
   security: callers,
+  description: "For admins. Each entry holds the hash of the one before. Give `nextSeq` as `fromSeq` until it is null.",
+  ...alsoFails(),
   request: { query: VerifyAuditQuery },
   responses: { 200: json(AuditVerification, "What was found, and where the next piece begins"), ...problems },
 });
@@ -73,6 +77,8 @@ const setAuditRetention = createRoute({
   summary: "Say how long the audit log is kept; with the secret key alone",
   tags,
   security: callers,
+  description: "For the project's secret key alone. Entries that are older are deleted by and by.",
+  ...alsoFails(),
   request: { body: jsonBody(SetAuditRetention) },
   responses: { 200: json(AuditRetention, "How long it is kept from now on"), ...problems },
 });

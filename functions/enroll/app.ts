@@ -157,6 +157,7 @@ const rotate = createRoute({
   summary: "Give a worker another key, by a proof of the old one and a proof of the new one",
   description: "The worker stays the same. The old key and every token bound to it are void at once.",
   tags,
+  ...alsoFails("proof_invalid", "proof_replayed", "clock_skewed", "worker_revoked", "conflict"),
   request: { body: jsonBody(RotateRequest) },
   responses: { 200: json(EnrollAnswer, "The worker and its access token"), ...problems },
 });

@@ -12,7 +12,7 @@ import type { EnrollmentTokensDb } from "../../shared/db/enrollment-tokens.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { invalidRequest } from "../../shared/http/invalid-request.ts";
 import { requireFuture } from "../../shared/http/require-future.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 export interface TokenDeps {
@@ -54,6 +54,7 @@ const createToken = createRoute({
   operationId: "createEnrollmentToken",
   summary: "Make a token that lets machines in",
   description: "For operators. The token is in this answer and nowhere else: only its hash is stored.",
+  ...alsoFails("conflict"),
   request: { body: jsonBody(CreateEnrollmentToken) },
   responses: { 201: json(CreatedEnrollmentToken, "The token"), ...problems },
 });
@@ -65,6 +66,7 @@ const listTokens = createRoute({
   operationId: "listEnrollmentTokens",
   summary: "List enrollment tokens",
   description: "For operators.",
+  ...alsoFails(),
   request: { query: ListEnrollmentTokensQuery },
   responses: { 200: json(EnrollmentTokenList, "A page of tokens, without the tokens themselves"), ...problems },
 });
@@ -76,6 +78,7 @@ const revokeToken = createRoute({
   operationId: "revokeEnrollmentToken",
   summary: "Let nobody in by this token any more",
   description: "For operators. The workers that it let in stay: each is revoked by itself.",
+  ...alsoFails(),
   request: { params: EnrollmentTokenParams },
   responses: { 200: json(EnrollmentToken, "The token"), ...problems },
 });

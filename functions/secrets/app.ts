@@ -17,7 +17,7 @@ import { createApi } from "../../shared/http/api.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 import { openSecrets } from "./open-secrets.ts";
 import { rotateMasterKey } from "./rotate-master-key.ts";
@@ -83,6 +83,8 @@ const listSecrets = createRoute({
   summary: "List the tenant's secrets, without their values",
   tags,
   security: callers,
+  description: "For admins. No answer tells a value.",
+  ...alsoFails(),
   request: { query: ListSecretsQuery },
   responses: { 200: json(SecretList, "A page of secrets"), ...problems },
 });
@@ -94,6 +96,8 @@ const set = createRoute({
   summary: "Set a secret, new or in place of its present value",
   tags,
   security: callers,
+  description: "For admins. Whoever opens it from then on gets the new value.",
+  ...alsoFails("conflict"),
   request: { body: jsonBody(SetSecretRequest) },
   responses: { 200: json(Secret, "The secret, without its value"), ...problems },
 });
@@ -105,6 +109,8 @@ const deleteSecret = createRoute({
   summary: "Forget a secret; jobs that name it cannot open it any more",
   tags,
   security: callers,
+  description: "For admins.",
+  ...alsoFails(),
   request: { params: SecretParams },
   responses: { 200: json(Secret, "The secret as it was"), ...problems },
 });
@@ -117,6 +123,14 @@ const open = createRoute({
   description: "With the worker's token and a proof by its device key; the answer is sealed to a key made for it.",
   tags,
   security: callers,
+  ...alsoFails(
+    "proof_invalid",
+    "proof_replayed",
+    "clock_skewed",
+    "worker_revoked",
+    "stale_attempt",
+    "secret_not_allowed",
+  ),
   request: { body: jsonBody(OpenSecretsRequest) },
   responses: { 200: json(OpenSecretsAnswer, "The secrets, sealed"), ...problems },
 });
@@ -129,6 +143,7 @@ const rotate = createRoute({
   description: "With the project's secret key. Call it until `next` is null; it can be begun again at any time.",
   tags,
   security: callers,
+  ...alsoFails(),
   request: { body: jsonBody(RotateMasterKeyRequest) },
   responses: { 200: json(RotateMasterKeyAnswer, "What was done and what is left"), ...problems },
 });

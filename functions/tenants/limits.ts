@@ -2,7 +2,7 @@ import { createRoute } from "@hono/zod-openapi";
 import { LimitsDocument, SetTenantLimits } from "../../shared/contracts/tenant-limits.ts";
 import type { LimitsDb } from "../../shared/db/limits.ts";
 import type { createApi } from "../../shared/http/api.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 /** Adds what a tenant may have to the tenants API: read by whoever may read, set with the secret key. */
@@ -25,6 +25,8 @@ const getLimits = createRoute({
   summary: "Read a tenant's quotas and rates, and how much is used",
   tags,
   security: callers,
+  description: "For whoever may read. What is used is counted for this answer.",
+  ...alsoFails(),
   responses: { 200: json(LimitsDocument, "The limits"), ...problems },
 });
 
@@ -35,6 +37,8 @@ const setLimits = createRoute({
   summary: "Change a tenant's quotas and rates, with the secret key",
   tags,
   security: callers,
+  description: "For the project's secret key alone. What is left out stays; null goes back to the usual limit.",
+  ...alsoFails(),
   request: { body: jsonBody(SetTenantLimits) },
   responses: { 200: json(LimitsDocument, "The limits as they are now"), ...problems },
 });

@@ -18,7 +18,7 @@ import {
   RotatedApiKey,
   TenantList,
 } from "../../shared/contracts/tenants.ts";
-import { json, jsonBody, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 const shared = { tags: ["tenants"], security: callers };
@@ -31,6 +31,7 @@ export const createTenant = createRoute({
   summary: "Make a tenant with its first admin",
   description:
     "For the project's secret key alone. With a name and an admin that belong together already, it answers that tenant.",
+  ...alsoFails("conflict"),
   request: { body: jsonBody(CreateTenant) },
   responses: {
     200: json(CreatedTenant, "The tenant that has the name already"),
@@ -46,6 +47,7 @@ export const listTenants = createRoute({
   operationId: "listTenants",
   summary: "List the tenants that the caller belongs to",
   description: "Those of a user, the one of an API key, all of them for the project's secret key.",
+  ...alsoFails(),
   request: { query: ListTenantsQuery },
   responses: { 200: json(TenantList, "A page of tenants"), ...problems },
 });
@@ -56,6 +58,8 @@ export const listMembers = createRoute({
   path: "/members",
   operationId: "listMembers",
   summary: "List the tenant's members",
+  description: "For members of any role. E-mail addresses are shown to admins alone.",
+  ...alsoFails(),
   responses: { 200: json(MemberList, "The members, of whom there are at most 1,000"), ...problems },
 });
 
@@ -66,6 +70,7 @@ export const addMember = createRoute({
   operationId: "addMember",
   summary: "Make a user of Supabase Auth a member",
   description: "For admins. Who is a member with this role already is answered as it is.",
+  ...alsoFails("conflict"),
   request: { body: jsonBody(AddMember) },
   responses: { 201: json(Member, "The member"), ...problems },
 });
@@ -77,6 +82,7 @@ export const changeMemberRole = createRoute({
   operationId: "changeMemberRole",
   summary: "Give a member another role",
   description: "For admins. The last admin stays one.",
+  ...alsoFails("conflict"),
   request: { params: MemberParams, body: jsonBody(ChangeMemberRole) },
   responses: { 200: json(Member, "The member"), ...problems },
 });
@@ -88,6 +94,7 @@ export const removeMember = createRoute({
   operationId: "removeMember",
   summary: "End a membership at once",
   description: "For admins. The last admin stays.",
+  ...alsoFails("conflict"),
   request: { params: MemberParams },
   responses: { 200: json(Member, "The member as it was"), ...problems },
 });
@@ -99,6 +106,7 @@ export const createApiKey = createRoute({
   operationId: "createApiKey",
   summary: "Make an API key for an app",
   description: "For admins. The key is in this answer and nowhere else: only its hash is stored.",
+  ...alsoFails("conflict"),
   request: { body: jsonBody(CreateApiKey) },
   responses: { 201: json(CreatedApiKey, "The key"), ...problems },
 });
@@ -109,6 +117,8 @@ export const listApiKeys = createRoute({
   path: "/api-keys",
   operationId: "listApiKeys",
   summary: "List API keys",
+  description: "For whoever may read. Revoked and expired keys are listed, too, unless `usable` leaves them out.",
+  ...alsoFails(),
   request: { query: ListApiKeysQuery },
   responses: { 200: json(ApiKeyList, "A page of keys, without the keys themselves"), ...problems },
 });
@@ -120,6 +130,7 @@ export const revokeApiKey = createRoute({
   operationId: "revokeApiKey",
   summary: "Make an API key void at once",
   description: "For admins.",
+  ...alsoFails(),
   request: { params: ApiKeyParams },
   responses: { 200: json(ApiKey, "The key"), ...problems },
 });
@@ -132,6 +143,7 @@ export const rotateApiKey = createRoute({
   summary: "Put a new API key in the place of an old one",
   description:
     "For admins. The new key has the executor, scopes and length of life of the old one, which stays good for the overlap.",
+  ...alsoFails("conflict", "too_many"),
   request: { params: ApiKeyParams, body: jsonBody(RotateApiKey) },
   responses: { 201: json(RotatedApiKey, "The new key, and the old one"), ...problems },
 });

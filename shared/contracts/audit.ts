@@ -75,7 +75,7 @@ export type AuditVerification = z.infer<typeof AuditVerification>;
 
 export const SetAuditRetention = z.strictObject({
   days: z.number().int().min(30).max(3650).describe("How long entries are kept"),
-}).meta({ id: "SetAuditRetention" });
+}).meta({ id: "SetAuditRetention", example: { days: 365 } });
 
 export const AuditRetention = z.object({ retentionDays: z.number().int() }).meta({ id: "AuditRetention" });
 export type AuditRetention = z.infer<typeof AuditRetention>;

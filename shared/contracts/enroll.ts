@@ -16,6 +16,13 @@ export const PublicJwk = z.strictObject({
 }).meta({ id: "PublicJwk", description: "Public EC P-256 key as a JWK" });
 export type PublicJwk = z.infer<typeof PublicJwk>;
 
+const exampleJwk = {
+  kty: "EC",
+  crv: "P-256",
+  x: "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+  y: "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+} as const;
+
 const Proof = z.string().min(1).max(4_096).describe(
   "Device proof: a compact ES256 JWS, valid for 60 seconds, used once",
 );
@@ -33,12 +40,7 @@ export const EnrollRequest = z.strictObject({
   id: "EnrollRequest",
   example: {
     token: "mse_…",
-    publicJwk: {
-      kty: "EC",
-      crv: "P-256",
-      x: "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-      y: "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-    },
+    publicJwk: exampleJwk,
     proof: "eyJ0eXAiOiJtdXN0ZXItcHJvb2Yrand0…",
     name: "gpu-7",
     capabilities: ["compute/basic"],
@@ -61,7 +63,15 @@ export const RotateRequest = z.strictObject({
   publicJwk: PublicJwk.describe("The new key"),
   proof: Proof.describe("Proof of the old key, which names the new one"),
   newProof: Proof.describe("Proof of the new key, which names the old key's proof"),
-}).meta({ id: "RotateRequest" });
+}).meta({
+  id: "RotateRequest",
+  example: {
+    workerId: "e4d909c2-90d0-4b1c-a068-ffaddf22cbd0",
+    publicJwk: exampleJwk,
+    proof: "eyJ0eXAiOiJtdXN0ZXItcHJvb2Yrand0…",
+    newProof: "eyJ0eXAiOiJtdXN0ZXItcHJvb2Yrand0…",
+  },
+});
 export type RotateRequest = z.infer<typeof RotateRequest>;
 
 const Token = z.object({

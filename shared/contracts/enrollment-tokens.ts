@@ -17,7 +17,10 @@ export const CreateEnrollmentToken = z.strictObject({
   ephemeral: z.boolean().default(false).describe("Its machines are forgotten once they are gone"),
   cidrs: z.array(Cidr).min(1).max(limits.cidrs).nullable().default(null)
     .describe("From where its machines may enroll; null for anywhere"),
-}).meta({ id: "CreateEnrollmentToken" });
+}).meta({
+  id: "CreateEnrollmentToken",
+  example: { name: "lab", capabilities: ["compute/basic"], maxUses: 10, expiresAt: "2026-01-31T12:00:00.000Z" },
+});
 export type CreateEnrollmentToken = z.infer<typeof CreateEnrollmentToken>;
 
 export const EnrollmentTokenParams = z.object({ id: Id });

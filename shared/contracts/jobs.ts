@@ -165,6 +165,7 @@ export const Job = z.object({
     progress: null,
     progressNote: null,
     inputs: [],
+    secrets: [],
     notify: false,
     attemptTimeoutSeconds: 3600,
     retryOf: null,

@@ -32,7 +32,10 @@ export const SetSecretRequest = z.strictObject({
   value: SecretValue.meta({ description: "The value: at most 16 KiB. No answer ever tells it" }),
   allowedTypes: z.array(AllowedType).min(1).max(limits.secretTypes).optional()
     .describe("Types of jobs that may name it. A new secret needs them; left out, those of the present one stay"),
-}).meta({ id: "SetSecretRequest" });
+}).meta({
+  id: "SetSecretRequest",
+  example: { name: "OPENAI_KEY", value: "the key itself", allowedTypes: ["llm.*"] },
+});
 export type SetSecretRequest = z.infer<typeof SetSecretRequest>;
 
 export const Secret = z.object({
@@ -76,7 +79,20 @@ export const OpenSecretsRequest = z.strictObject({
   proof: z.string().min(1).max(4_096).describe(
     "Device proof for this job, attempt and key: a compact ES256 JWS, valid for 60 seconds, used once",
   ),
-}).meta({ id: "OpenSecretsRequest" });
+}).meta({
+  id: "OpenSecretsRequest",
+  example: {
+    jobId: "0b8f3a52-4a3e-4c8e-9a5c-2f8d8b6f7a10",
+    attempt: 1,
+    publicJwk: {
+      kty: "EC",
+      crv: "P-256",
+      x: "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+      y: "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    },
+    proof: "eyJ0eXAiOiJtdXN0ZXItcHJvb2Yrand0…",
+  },
+});
 export type OpenSecretsRequest = z.infer<typeof OpenSecretsRequest>;
 
 export const OpenSecretsAnswer = z.object({
@@ -86,7 +102,7 @@ export type OpenSecretsAnswer = z.infer<typeof OpenSecretsAnswer>;
 
 export const RotateMasterKeyRequest = z.strictObject({
   after: Id.optional().describe("`next` of the answer before"),
-}).meta({ id: "RotateMasterKeyRequest" });
+}).meta({ id: "RotateMasterKeyRequest", example: {} });
 export type RotateMasterKeyRequest = z.infer<typeof RotateMasterKeyRequest>;
 
 export const RotateMasterKeyAnswer = z.object({

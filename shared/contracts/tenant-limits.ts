@@ -25,7 +25,7 @@ export const SetTenantLimits = z.strictObject(
   Object.fromEntries(
     Object.entries(TenantLimits.shape).map(([name, schema]) => [name, schema.nullable().optional()]),
   ) as { [Name in keyof typeof TenantLimits.shape]: z.ZodOptional<z.ZodNullable<(typeof TenantLimits.shape)[Name]>> },
-).meta({ id: "SetTenantLimits" });
+).meta({ id: "SetTenantLimits", example: { waitingJobs: 5000, apiKeyRate: null } });
 export type SetTenantLimits = z.infer<typeof SetTenantLimits>;
 
 export const LimitsDocument = z.object({

@@ -27,7 +27,7 @@ export const CreateTenant = z.strictObject({
 }).refine(({ adminUserId, adminEmail }) => adminUserId === undefined || adminEmail === undefined, {
   message: "Must not come with adminUserId",
   path: ["adminEmail"],
-}).meta({ id: "CreateTenant" });
+}).meta({ id: "CreateTenant", example: { name: "lab", adminEmail: "ada@example.com" } });
 export type CreateTenant = z.infer<typeof CreateTenant>;
 
 export const Tenant = z.object({
@@ -71,7 +71,10 @@ export type MemberList = z.infer<typeof MemberList>;
 
 export const MemberParams = z.object({ userId: Id });
 
-export const ChangeMemberRole = z.strictObject({ role: z.enum(memberRoles) }).meta({ id: "ChangeMemberRole" });
+export const ChangeMemberRole = z.strictObject({ role: z.enum(memberRoles) }).meta({
+  id: "ChangeMemberRole",
+  example: { role: "editor" },
+});
 
 export const AddMember = ChangeMemberRole.extend({
   userId: Id.optional().describe("Id of a user of Supabase Auth"),
@@ -79,7 +82,7 @@ export const AddMember = ChangeMemberRole.extend({
 }).refine(({ userId, email }) => (userId === undefined) !== (email === undefined), {
   message: "Must be given, or userId, and not both",
   path: ["email"],
-}).meta({ id: "AddMember" });
+}).meta({ id: "AddMember", example: { email: "bea@example.com", role: "editor" } });
 export type AddMember = z.infer<typeof AddMember>;
 
 export const CreateApiKey = z.strictObject({
@@ -87,7 +90,7 @@ export const CreateApiKey = z.strictObject({
   scopes: z.array(z.enum(apiKeyScopes)).min(1).max(apiKeyScopes.length).default(["read", "submit"])
     .describe("What the key may do"),
   expiresAt: Instant.nullable().default(null).describe("Null for a key that does not expire"),
-}).meta({ id: "CreateApiKey" });
+}).meta({ id: "CreateApiKey", example: { executorName: "my-app", scopes: ["read", "submit"] } });
 export type CreateApiKey = z.infer<typeof CreateApiKey>;
 
 export const ApiKeyParams = z.object({ id: Id });
@@ -129,7 +132,7 @@ export type ApiKeyList = z.infer<typeof ApiKeyList>;
 export const RotateApiKey = z.strictObject({
   overlapSeconds: z.number().int().min(0).max(limits.overlapSeconds).default(24 * 3600)
     .describe("For how long the old key stays good, within its own time"),
-}).meta({ id: "RotateApiKey" });
+}).meta({ id: "RotateApiKey", example: { overlapSeconds: 86400 } });
 export type RotateApiKey = z.infer<typeof RotateApiKey>;
 
 export const RotatedApiKey = CreatedApiKey.extend({
