@@ -77,6 +77,14 @@ Deno.test("an overlap is a length of time", async () => {
   }
 });
 
+Deno.test("limits set sends what is named, and null for what shall be usual again", async () => {
+  assert.deepEqual(await sentBy("limits set --tenant lab --limit waitingJobs=5000 --limit apiKeyRate=usual"), {
+    path: "/functions/v1/tenants/limits",
+    tenantId: "lab",
+    body: { waitingJobs: 5000, apiKeyRate: null },
+  });
+});
+
 Deno.test("--help says all, or what a command takes", () => {
   const help = (line: string) => {
     const command = parseCommand(line.split(" "), now);
@@ -110,6 +118,11 @@ Deno.test("a slip on the command line is explained", () => {
     ["api-key create --what", /--what/],
     ["enrollment-token create --max-uses 0", /whole number from 1/],
     ["enrollment-token create --label site", /KEY=VALUE/],
+    ["limits set", /without --limit/],
+    ["limits set --limit waitingJobs", /NAME=VALUE/],
+    ["limits set --limit waitingJobs=-1", /NAME=VALUE/],
+    ["limits set --limit jobs=1", /the limits are waitingJobs, workers/],
+    ["limits set --limit apiKeyRate=0", /Cannot set limit "apiKeyRate": too small/],
     ["enrollment-token create --capability Äh", /lower-case/],
   ];
   for (const [line, message] of slips) {

@@ -2,6 +2,7 @@ import { UsageError } from "../shared/usage-error.ts";
 import { apiKeyCommands } from "./commands/api-key.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { enrollmentTokenCommands } from "./commands/enrollment-token.ts";
+import { limitsCommands } from "./commands/limits.ts";
 import { memberCommands } from "./commands/member.ts";
 import { secretCommands } from "./commands/secret.ts";
 import { tenantCommands } from "./commands/tenant.ts";
@@ -15,6 +16,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
   ...enrollmentTokenCommands,
   ...secretCommands,
   ...auditCommands,
+  ...limitsCommands,
 };
 
 export type Command =

@@ -131,6 +131,18 @@ Deno.test("an operator makes, lists and revokes enrollment tokens", async () => 
   assert.deepEqual([slip.code, /"10\.1\.2\.3\/8"/.test(slip.stderr)], [1, true]);
 });
 
+Deno.test("an operator shows and changes a tenant's limits", async () => {
+  const tenant = ["--tenant", `limited-${crypto.randomUUID()}`];
+  await record("tenant", "create", tenant[1]!);
+  const usual = (await record("limits", "show", ...tenant)).limits;
+  const set = await record("limits", "set", "--limit", "waitingJobs=5", "--limit", "apiKeyRate=20", ...tenant);
+  assert.deepEqual(set.limits, { ...usual, waitingJobs: 5, apiKeyRate: 20 });
+  const shown = await muster("limits", "show", ...tenant);
+  assert.match(shown.stdout, /^waitingJobs +5 +0 +changed$/m);
+  assert.match(shown.stdout, /^workers +10000 +0 +usual$/m);
+  assert.deepEqual((await record("limits", "set", "--limit", "waitingJobs=usual", ...tenant)).changed, ["apiKeyRate"]);
+});
+
 Deno.test("a tenant that is not there is not made by looking into it", async () => {
   const name = `none-${crypto.randomUUID()}`;
   for (const command of ["member list", "api-key list", "enrollment-token list"]) {

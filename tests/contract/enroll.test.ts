@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { createLocalJWKSet, type JWTPayload, jwtVerify } from "jose";
-import postgres from "postgres";
 import { deviceFingerprint } from "../../shared/auth/device-proof.ts";
 import { ClientTokenAnswer, EnrollAnswer } from "../../shared/contracts/enroll.ts";
+import { auditOf } from "../support/audit.ts";
 import { Device, enrollDevice, workerRpc } from "../support/device.ts";
 import { project } from "../support/project.ts";
 import { assertProblem } from "../support/problem.ts";
@@ -92,17 +92,10 @@ Deno.test("whom a known token does not let in is in the audit log, with the reas
   const { enrollmentToken: token, id } = await createEnrollmentToken(tenant.id, { cidrs: ["192.0.2.0/24"] });
   const device = await Device.create();
   assertProblem(await open("/enroll", { json: await device.enrollRequest(token) }), "address_not_allowed");
-  const sql = postgres(project.dbUrl, { max: 1, onnotice: () => {} });
-  try {
-    const rows = await sql`
-      select action, subject, data from muster.audit_log
-      where tenant_id = ${tenant.id} and action like 'enrollment_token.refused'`;
-    assert.deepEqual(rows.map(({ subject }) => subject), [id]);
-    assert.equal(rows[0]!["data"].fingerprint, await deviceFingerprint(device.publicJwk));
-    assert.doesNotMatch(JSON.stringify(rows), new RegExp(token));
-  } finally {
-    await sql.end();
-  }
+  const entries = await auditOf(tenant.id, "enrollment_token.refused");
+  assert.deepEqual(entries.map(({ subject }) => subject), [id]);
+  assert.equal(entries[0]!.data["fingerprint"], await deviceFingerprint(device.publicJwk));
+  assert.doesNotMatch(JSON.stringify(entries), new RegExp(token));
 });
 
 Deno.test("a token with one use lets one machine in, however many come at once", async () => {

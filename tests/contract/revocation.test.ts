@@ -5,13 +5,15 @@ import { channels } from "../../shared/channels.ts";
 import { Device, enrollDevice, workerRpc } from "../support/device.ts";
 import { assertProblem } from "../support/problem.ts";
 import { project } from "../support/project.ts";
+import { openSecrets } from "../support/secrets.ts";
 import { api, createEnrollmentToken, createTenant } from "../support/tenant.ts";
 import { workerCalls } from "../support/worker-calls.ts";
 
 Deno.test("a revoked worker is shut out at once: every call, every route, the next token, the next join", async (t) => {
   const tenant = await createTenant();
   const { enrollmentToken } = await createEnrollmentToken(tenant.id);
-  const { device, enrolled: { workerId, accessToken } } = await enrollDevice(enrollmentToken);
+  const machine = await enrollDevice(enrollmentToken);
+  const { device, enrolled: { workerId, accessToken } } = machine;
   const names = await callableByWorkers();
   assert.deepEqual(names, Object.keys(workerCalls).sort(), "every function that a worker may call is in the table");
   const id = crypto.randomUUID();
@@ -46,6 +48,7 @@ Deno.test("a revoked worker is shut out at once: every call, every route, the ne
     "GET /artifacts/:id": () => worker(`/artifacts/${id}`),
     "GET /artifacts/:id/download": () => worker(`/artifacts/${id}/download`),
     "POST /artifacts/:id/finish": () => worker(`/artifacts/${id}/finish`, { method: "POST" }),
+    "POST /secrets/open": () => openSecrets(machine, { jobId: id }),
     "POST /enroll/refresh": async () =>
       enroll("/enroll/refresh", { json: { workerId, proof: await device.refreshProof(workerId) } }),
     "POST /enroll/rotate": async () =>

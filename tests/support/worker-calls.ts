@@ -10,5 +10,6 @@ export const workerCalls: Record<string, Args> = {
   goodbye: {},
   create_artifact: { caller: null, artifact: { name: "a", size_bytes: 1, sha256: "0".repeat(64) } },
   get_artifact: { caller: null, artifact_id: "00000000-0000-4000-8000-000000000000" },
+  authorize_secrets: { caller: null },
   authorize_artifact_finish: { caller: null, artifact_id: "00000000-0000-4000-8000-000000000000" },
 };
