@@ -49,6 +49,10 @@ begin
       perform muster_private.fail('MU001', 'Cannot accept the API key: it is unknown, revoked or expired',
         'Create a key for this project and send it as "authorization: Bearer msk_…"');
     end if;
+    if muster_private.to_uuid(resolve_caller.caller ->> 'tenant_id', 'tenant id') <> v_key.tenant_id then
+      perform muster_private.fail('MU002', format('Cannot act for tenant %s: the API key is another tenant''s',
+        resolve_caller.caller ->> 'tenant_id'), 'Leave out the header "x-tenant-id", or send a key of that tenant');
+    end if;
     -- Once a minute is enough to know that a key is in use, and keeps the row from being written by each request.
     if v_key.last_used_at >= v_now - interval '1 minute' is not true then
       update muster.api_keys k set last_used_at = v_now

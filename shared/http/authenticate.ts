@@ -67,7 +67,7 @@ async function callerOf(c: Context<Env>, options: AuthenticateOptions): Promise<
   const apiKey = c.req.header("x-api-key") ?? (bearer?.startsWith("msk_") ? bearer : undefined);
   if (apiKey !== undefined) {
     if (!isApiKey(apiKey)) throw refused("the API key is malformed");
-    return { kind: "api_key", hash: await sha256Hex(apiKey) };
+    return { kind: "api_key", hash: await sha256Hex(apiKey), tenantId };
   }
   const isSecret = (key: string | undefined): boolean =>
     key !== undefined && options.secretKeys.some((secret) => sameSecret(secret, key));

@@ -142,6 +142,7 @@ const tenantId = {
   name: "x-tenant-id",
   in: "header",
   required: false,
-  description: "The tenant that a secret key acts for, or a user who is a member of several",
+  description:
+    "The tenant that a secret key acts for, or a user who is a member of several; an API key has its own, and may name it",
   schema: { type: "string", format: "uuid" },
 } as const;

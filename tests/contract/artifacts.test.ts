@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { Artifact, ArtifactList, CreateArtifactAnswer, DownloadAnswer } from "../../shared/contracts/artifacts.ts";
-import { enrollDevice } from "../support/device.ts";
+import { claimJobs, enrollDevice } from "../support/device.ts";
 import { assertProblem } from "../support/problem.ts";
 import { type Api, api, createApp, createEnrollmentToken } from "../support/tenant.ts";
 
@@ -147,7 +147,7 @@ Deno.test("a worker reads the inputs of the job it holds and writes its outputs,
   assert.deepEqual(job.inputs, [input.id]);
   const worker = api(holder.enrolled.accessToken);
   assertProblem(await api(bystander.enrolled.accessToken)(`/artifacts/${input.id}/download`), "not_found");
-  assert.equal((await holder.rpc("claim_jobs", { want: 1 })).jobs[0].job_id, job.id);
+  assert.equal((await claimJobs(holder.rpc))[0].job_id, job.id);
   assert.deepEqual(await download(worker, input.id), text);
   assertProblem(await worker(`/artifacts/${foreign.id}/download`), "not_found");
 

@@ -3,7 +3,7 @@ import postgres from "postgres";
 import { AuditList, AuditRetention, AuditVerification } from "../../shared/contracts/audit.ts";
 import { channels } from "../../shared/channels.ts";
 import { RealtimeSocket } from "../../local/testing/realtime-socket.ts";
-import { enrollDevice } from "../support/device.ts";
+import { claimJobs, enrollDevice } from "../support/device.ts";
 import { project } from "../support/project.ts";
 import { assertProblem } from "../support/problem.ts";
 import { api, createApp, createEnrollmentToken } from "../support/tenant.ts";
@@ -20,7 +20,7 @@ Deno.test("GET /audit tells what was done to a tenant, and by whom", async () =>
   const { workerId } = machine.enrolled;
   await machine.rpc("hello", { worker: { capabilities: ["compute/basic"], slots: 1 }, running: [] });
   const { body: job } = await api("/jobs", { json: { type: "a", payload: { secret: "planted" } } });
-  await machine.rpc("claim_jobs", { want: 1 });
+  assert.equal((await claimJobs(machine.rpc)).length, 1);
   await api(`/workers/${workerId}/drain`, { method: "POST" });
   await administrator(`/workers/${workerId}/revoke`, { method: "POST" });
 

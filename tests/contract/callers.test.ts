@@ -29,6 +29,18 @@ Deno.test("an API key is taken as a bearer token and in x-api-key, whatever Auth
   assert.equal((await api(project.publishableKey, { "x-api-key": key.apiKey })("/jobs")).status, 200);
 });
 
+Deno.test("an API key may name its own tenant, and no other", async () => {
+  const [{ tenant, key }, other] = [await createApp(), await createTenant()];
+  assert.equal((await api(key.apiKey, { "x-tenant-id": tenant.id })("/jobs")).status, 200);
+  for (const id of [other.id, crypto.randomUUID()]) {
+    const stranger = api(key.apiKey, { "x-tenant-id": id });
+    for (const path of routes) assertProblem(await stranger(path), "forbidden", /another tenant's/);
+    assertProblem(await stranger("/jobs", { json: { type: "a" } }), "forbidden");
+    assertProblem(await stranger("/enroll/client-token", { method: "POST" }), "forbidden");
+  }
+  assert.deepEqual((await api(key.apiKey)("/jobs")).body.jobs, []);
+});
+
 Deno.test("an API key that has expired is refused", async () => {
   const tenant = await createTenant();
   const { apiKey } = await createApiKey(tenant.id, { expiresAt: new Date(Date.now() - 1000).toISOString() });

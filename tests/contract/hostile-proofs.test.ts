@@ -6,7 +6,7 @@ import { RealtimeSocket } from "../../local/testing/realtime-socket.ts";
 import { channels } from "../../shared/channels.ts";
 import { deviceFingerprint } from "../../shared/auth/device-proof.ts";
 import type { PublicJwk } from "../../shared/contracts/enroll.ts";
-import { Device, enrollDevice, workerRpc } from "../support/device.ts";
+import { claimJobs, Device, enrollDevice, workerRpc } from "../support/device.ts";
 import { encode } from "../support/hostile-tokens.ts";
 import { assertProblem } from "../support/problem.ts";
 import { project } from "../support/project.ts";
@@ -166,7 +166,7 @@ Deno.test("a worker's token is worth nothing in another tenant", async () => {
   const victim = await enrollDevice((await createEnrollmentToken(tenant.id)).enrollmentToken);
   await victim.rpc("hello", { worker: {} });
   const { body: job } = await app("/jobs", { json: { type: "a" } });
-  const { jobs: [held] } = await victim.rpc("claim_jobs", { want: 1 });
+  const [held] = await claimJobs(victim.rpc);
   const { body: { artifact } } = await app("/artifacts", {
     json: { name: "a", sizeBytes: 1, sha256: "0".repeat(64), contentType: "text/plain" },
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Job, JobEventList, JobList, SubmitJobsAnswer, WaitedJob } from "../../shared/contracts/jobs.ts";
-import { enrollDevice } from "../support/device.ts";
+import { claimJobs, enrollDevice } from "../support/device.ts";
 import { assertProblem } from "../support/problem.ts";
 import { createApp, createEnrollmentToken } from "../support/tenant.ts";
 
@@ -156,7 +156,7 @@ Deno.test("a job's way can be followed by its events, and waited for", async () 
   assert.equal(WaitedJob.strict().parse(early.body).ended, false);
 
   const waiting = api(`/jobs/${job.id}/wait?timeoutSeconds=20`);
-  const { jobs: [claimed] } = await rpc("claim_jobs", { want: 1 });
+  const [claimed] = await claimJobs(rpc);
   assert.deepEqual([claimed.job_id, claimed.attempt], [job.id, 1]);
   await rpc("report_events", {
     events: [

@@ -9,7 +9,7 @@ import { createApi } from "../../shared/http/api.ts";
 import { authenticate } from "../../shared/http/authenticate.ts";
 import { createLog } from "../../shared/http/log.ts";
 import { MusterClient } from "../../worker/index.ts";
-import { enrollDevice } from "../support/device.ts";
+import { claimJobs, enrollDevice } from "../support/device.ts";
 import { assertProblem } from "../support/problem.ts";
 import { project } from "../support/project.ts";
 import { api, createApp, createEnrollmentToken } from "../support/tenant.ts";
@@ -33,7 +33,7 @@ Deno.test("a flood by one key gets 429 with Retry-After, and another tenant's jo
     assert.equal(status, 201);
     return job.id as string;
   }));
-  const { jobs } = await worker("claim_jobs", { want: 10 });
+  const jobs = await claimJobs(worker, 10);
   const results = jobs.map(({ job_id, attempt }: { job_id: string; attempt: number }) => ({
     ...{ job_id, attempt, status: "succeeded", result: {} },
   }));

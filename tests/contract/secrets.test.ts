@@ -6,7 +6,7 @@ import { limits } from "../../shared/contracts/limits.ts";
 import { ForbiddenError } from "../../shared/errors.ts";
 import { RotateMasterKeyAnswer, Secret, SecretList } from "../../shared/contracts/secrets.ts";
 import { auditOf } from "../support/audit.ts";
-import { enrollDevice, type EnrolledDevice } from "../support/device.ts";
+import { claimJobs, enrollDevice, type EnrolledDevice } from "../support/device.ts";
 import { assertProblem } from "../support/problem.ts";
 import { project } from "../support/project.ts";
 import { administrator, openSecrets, setSecret } from "../support/secrets.ts";
@@ -29,7 +29,7 @@ async function holdJob(submit: ReturnType<typeof api>, machine: EnrolledDevice, 
   const submitted = await submit("/jobs", { json: { type: "mail.send", secrets } });
   assert.equal(submitted.status, 201, JSON.stringify(submitted.body));
   assert.deepEqual(submitted.body.secrets, secrets);
-  const { jobs } = await machine.rpc("claim_jobs", { want: 1 });
+  const jobs = await claimJobs(machine.rpc);
   assert.deepEqual([jobs[0].job_id, jobs[0].secrets], [submitted.body.id, secrets]);
   return submitted.body.id;
 }

@@ -3,7 +3,7 @@ import postgres from "postgres";
 import { Worker, WorkerList } from "../../shared/contracts/workers.ts";
 import { WorkerRevokedError } from "../../shared/errors.ts";
 import { until } from "../support/database.ts";
-import { enrollDevice } from "../support/device.ts";
+import { claimJobs, enrollDevice } from "../support/device.ts";
 import { project } from "../support/project.ts";
 import { assertProblem } from "../support/problem.ts";
 import { api, createApp, createEnrollmentToken } from "../support/tenant.ts";
@@ -35,7 +35,7 @@ Deno.test("GET /workers/:id tells about one worker", async () => {
   const { api, gpu } = await createFleet();
   await gpu.rpc("hello", { worker: { capabilities: ["compute/gpu"], slots: 2, version: "1.2.3" }, running: [] });
   const { body: job } = await api("/jobs", { json: { type: "a", requires: ["compute/gpu"] } });
-  await gpu.rpc("claim_jobs", { want: 1 });
+  await claimJobs(gpu.rpc);
   const { status, body } = await api(`/workers/${gpu.enrolled.workerId}`);
   assert.equal(status, 200);
   const worker = Worker.strict().parse(body);
@@ -53,11 +53,11 @@ Deno.test("a drained worker gets nothing new until it is resumed", async () => {
   assert.equal(drained.status, 200, JSON.stringify(drained.body));
   assert.equal(Worker.strict().parse(drained.body).status, "draining");
   await api("/jobs", { json: { type: "a", requires: ["compute/basic"] } });
-  assert.deepEqual((await cpu.rpc("claim_jobs", { want: 1 })).jobs, []);
+  assert.deepEqual(await claimJobs(cpu.rpc), []);
   const resumed = await api(`${path}/resume`, { method: "POST" });
   assert.equal(resumed.status, 200);
   assert.deepEqual([resumed.body.status, resumed.body.drainRequestedAt], ["online", null]);
-  assert.equal((await cpu.rpc("claim_jobs", { want: 1 })).jobs.length, 1);
+  assert.equal((await claimJobs(cpu.rpc)).length, 1);
 });
 
 Deno.test("a revoked worker is shut out at once, and only an administrator revokes", async () => {
@@ -94,7 +94,7 @@ Deno.test("an ephemeral worker that said goodbye vanishes by the tick, and its j
   const { enrolled: { workerId }, rpc } = await enrollDevice(enrollmentToken, { name: "spot-1" });
   await rpc("hello", { worker: {} });
   const { body: { id } } = await api("/jobs", { json: { type: "a" } });
-  const { jobs: [{ job_id, attempt }] } = await rpc("claim_jobs", { want: 1 });
+  const [{ job_id, attempt }] = await claimJobs(rpc);
   await rpc("complete_jobs", { results: [{ job_id, attempt, status: "succeeded", result: 1 }], want: 0 });
   assert.equal((await api(`/workers/${workerId}`)).body.ephemeral, true);
   await rpc("goodbye");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
 import { RealtimeSocket } from "../../local/testing/realtime-socket.ts";
 import { channels } from "../../shared/channels.ts";
-import { enrollDevice, workerRpc } from "../support/device.ts";
+import { claimJobs, enrollDevice, workerRpc } from "../support/device.ts";
 import { assertProblem } from "../support/problem.ts";
 import { project } from "../support/project.ts";
 import { api, createApp, createEnrollmentToken } from "../support/tenant.ts";
@@ -42,7 +42,7 @@ Deno.test("tokens carry a worker and an app from enrollment over a pushed job to
   });
   assert.equal(refreshed.status, 200, JSON.stringify(refreshed.body));
   const { accessToken } = refreshed.body;
-  const { jobs: [assignment] } = await workerRpc(accessToken, "claim_jobs", { want: 1 });
+  const [assignment] = await claimJobs((name, args) => workerRpc(accessToken, name, args));
   assert.equal(assignment.job_id, job.id);
   const result = { job_id: job.id, attempt: assignment.attempt, status: "succeeded", result: { done: true } };
   await workerRpc(accessToken, "complete_jobs", { results: [result], want: 0 });

@@ -15,7 +15,7 @@ Deno.test("2,000 requests to every route and to the functions of workers break n
 Deno.test("a fault that few requests meet is found, and told by a request that is as small as it goes", async () => {
   const document = JSON.parse(await Deno.readTextFile(new URL("../../docs/openapi.json", import.meta.url)));
   const world: World = {
-    offer: { ids: [], credentials: ["none"], values: {} },
+    offer: { ids: [], credentials: ["none"], callers: {}, bodies: {}, values: {} },
     secrets: [],
     credentialsOfOthers: new Set(),
     workerTokens: [],

@@ -12,7 +12,14 @@ export interface Offer {
   readonly ids: readonly string[];
   /** Callers by name; the first is the one that may do most things. */
   readonly credentials: readonly string[];
-  /** Values that no schema can make, such as a proof, by `operationId.field`, or `*.field` for every operation. */
+  /** The caller of most requests to an operation, where the first may not use it. */
+  readonly callers: Readonly<Record<string, string>>;
+  /** Where fields exclude each other: one of these goes over a fitting body; undefined leaves a field out. */
+  readonly bodies: Readonly<Record<string, readonly Record<string, unknown>[]>>;
+  /**
+   * Values that no schema can make, such as a proof, by `operationId.field`, or `*.field` for every operation. A list
+   * for a parameter is one of several.
+   */
   readonly values: Readonly<Record<string, unknown>>;
 }
 
@@ -45,7 +52,7 @@ export function requestsOf(document: Json, offer: Offer): Map<string, fc.Arbitra
 }
 
 /** Parameters whose values only the server makes, or that the body may contradict: no schema tells which fit. */
-const opaque: ReadonlySet<string> = new Set(["cursor", "idempotency-key"]);
+const opaque: ReadonlySet<string> = new Set(["cursor", "idempotency-key", "headSeq", "headHash"]);
 
 const unchanged: Change = (parts) => parts;
 
@@ -59,7 +66,7 @@ function requestOf(operation: Operation, schemas: SchemaArbitraries, offer: Offe
   ];
   if (operation.body !== undefined) changes.push({ weight: 2, arbitrary: rawBodyChange });
   const credential = fc.oneof(
-    { weight: 6, arbitrary: fc.constant(offer.credentials[0]!) },
+    { weight: 6, arbitrary: fc.constant(offer.callers[operation.operationId] ?? offer.credentials[0]!) },
     { weight: 4, arbitrary: fc.constantFrom(...offer.credentials) },
   );
   return fc.tuple(partsOf(operation, schemas, offer), fc.oneof(...changes), credential).map(
@@ -123,11 +130,12 @@ function made(values: fc.Arbitrary<unknown>, fits: boolean): fc.Arbitrary<Made> 
 }
 
 function bodyOf(operationId: string, schema: Json, schemas: SchemaArbitraries, offer: Offer): fc.Arbitrary<Made> {
-  const fitting = schemas.fitting(schema).map((value) => {
+  const over = fc.constantFrom(...offer.bodies[operationId] ?? [{}]);
+  const fitting = fc.tuple(schemas.fitting(schema), over).map(([value, over]) => {
     const own = Object.entries(offer.values).filter(([name]) => name.startsWith(`${operationId}.`))
       .map(([name, given]) => [name.slice(operationId.length + 1), given] as const)
       .filter(([name]) => Object.hasOwn(value as object, name));
-    return { ...value as object, ...Object.fromEntries(own) };
+    return { ...value as object, ...Object.fromEntries(own), ...over };
   });
   return fc.oneof(
     { weight: 4, arbitrary: made(fitting, true) },
@@ -147,7 +155,9 @@ function atTheEdge(schema: Json, fitting: fc.Arbitrary<unknown>, schemas: Schema
 
 function given(name: string, offer: Offer): fc.Arbitrary<unknown> | undefined {
   const found = [name, `*.${name.slice(name.indexOf(".") + 1)}`].find((key) => Object.hasOwn(offer.values, key));
-  return found === undefined ? undefined : fc.constant(offer.values[found]);
+  if (found === undefined) return undefined;
+  const value = offer.values[found];
+  return Array.isArray(value) ? fc.constantFrom(...value) : fc.constant(value);
 }
 
 /** An id of the resource that the path is about, mostly; it may be another's. */

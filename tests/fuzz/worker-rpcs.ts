@@ -96,6 +96,7 @@ const rpcs: Readonly<Record<string, Json>> = {
     required: ["results"],
   },
   goodbye: { type: "object", properties: { reason: { type: "string", maxLength: 200 } } },
+  authorize_secrets: { type: "object", properties: { caller: {} } },
 };
 
 /**

@@ -5,6 +5,8 @@ import { Device, enrollDevice } from "../support/device.ts";
 import { addMembers, signUp } from "../support/members.ts";
 import { project } from "../support/project.ts";
 import { api, createApiKey, createEnrollmentToken, createTenant } from "../support/tenant.ts";
+import { setSecret } from "../support/secrets.ts";
+import { createSecretHolder } from "./secret-holder.ts";
 import type { FuzzRequest } from "./request.ts";
 import type { Offer } from "./request-arbitrary.ts";
 
@@ -27,12 +29,24 @@ export interface World {
 /** Needs the project's secret key, its JWT secret and its database. */
 export async function createWorld(): Promise<World> {
   const [ours, others] = [await createTenant("fuzz"), await createTenant(markOfOthers)];
-  const [key, keyOfOthers, expired] = await Promise.all([
-    createApiKey(ours.id),
+  // Whose limits are fuzzed may soon do nothing any more.
+  const limited = await createTenant("limited");
+  for (const { id } of [ours, others]) await raiseLimits(id);
+  const plant = () => `planted-${crypto.randomUUID()}`;
+  const [secret, secretOfOthers, heldSecret] = [plant(), plant(), plant()];
+  await setSecret(ours.id, { name: "FUZZED", value: secret });
+  await setSecret(ours.id, { name: "DELETED", value: secret });
+  await setSecret(others.id, { name: "OF_OTHERS", value: secretOfOthers, allowedTypes: [markOfOthers] });
+  const holder = await createSecretHolder(heldSecret);
+  // Keys and tokens that the run is made with are not among the ids: revoked ones would tell nothing more.
+  const [key, spareKey, keyOfOthers, expired] = await Promise.all([
+    createApiKey(ours.id, { scopes: ["read", "submit", "operate", "publish"] }),
+    createApiKey(ours.id, { executorName: "spare" }),
     createApiKey(others.id, { executorName: markOfOthers }),
     createApiKey(ours.id, { expiresAt: new Date(Date.now() - 1000).toISOString() }),
   ]);
-  const [token, tokenOfOthers] = await Promise.all([
+  const [token, spareToken, tokenOfOthers] = await Promise.all([
+    createEnrollmentToken(ours.id),
     createEnrollmentToken(ours.id),
     createEnrollmentToken(others.id, { name: markOfOthers }),
   ]);
@@ -40,7 +54,8 @@ export async function createWorld(): Promise<World> {
     await enrollDevice(token.enrollmentToken, { name: "fuzzed" }),
     await enrollDevice(tokenOfOthers.enrollmentToken, { name: markOfOthers }),
   ];
-  // The workers of the Data API are not among the ids: one that is revoked would tell nothing more.
+  // Nor are the workers that refresh their token and call the Data API.
+  const machine = await enrollDevice(token.enrollmentToken, { name: "machine" });
   const [worker, workerOfOthers] = [
     await enrollDevice(token.enrollmentToken, { name: "caller" }),
     await enrollDevice(tokenOfOthers.enrollmentToken, { name: markOfOthers }),
@@ -68,19 +83,29 @@ export async function createWorld(): Promise<World> {
     "artifact-of-others": await made(other("/artifacts", { json: { ...file, name: markOfOthers } })),
     "worker": mine.enrolled.workerId,
     "worker-of-others": theirs.enrolled.workerId,
-    "key-id": key.id,
+    "key-id": spareKey.id,
     "key-id-of-others": keyOfOthers.id,
-    "token-id": token.id,
+    "token-id": spareToken.id,
     "token-id-of-others": tokenOfOthers.id,
     "key": key.apiKey,
+    "machine": machine.enrolled.workerId,
     "enrollment-token": token.enrollmentToken,
     "x": device.publicJwk.x,
     "y": device.publicJwk.y,
     "": "",
   };
 
-  const [viewer, editor, administrator, outsider] = await Promise.all([signUp(), signUp(), signUp(), signUp()]);
-  await addMembers(ours.id, { viewer: viewer.userId, editor: editor.userId, admin: administrator.userId });
+  const [viewer, editor, publisher, administrator, outsider, member, memberOfOthers] = await Promise.all(
+    Array.from({ length: 7 }, signUp),
+  ) as [User, User, User, User, User, User, User];
+  await addMembers(ours.id, {
+    viewer: viewer.userId,
+    editor: editor.userId,
+    publisher: publisher.userId,
+    admin: administrator.userId,
+  });
+  await addMembers(others.id, { admin: memberOfOthers.userId });
+  Object.assign(names, { "member": member.userId, "member-of-others": memberOfOthers.userId });
   const client = (await app("/enroll/client-token", { method: "POST" })).body.accessToken;
   const foreign = createTokenSigner({ kind: "secret", secret: "another secret of more than thirty-two characters" });
   const bearer = (value: string) => ({ authorization: `Bearer ${value}` });
@@ -92,13 +117,15 @@ export async function createWorld(): Promise<World> {
     "unknown key": bearer(`msk_${"A".repeat(43)}`),
     none: {},
     "publishable key": { apikey: project.publishableKey },
-    "secret key": { ...bearer(project.secretKey), "x-tenant-id": ours.id },
+    "secret key": { ...bearer(project.secretKey), "x-tenant-id": "⟦tenant⟧" },
     "secret key of no tenant": { apikey: project.secretKey },
     viewer: bearer(viewer.token),
     editor: bearer(editor.token),
+    publisher: bearer(publisher.token),
     admin: bearer(administrator.token),
     outsider: bearer(outsider.token),
-    worker: bearer(mine.enrolled.accessToken),
+    worker: bearer(machine.enrolled.accessToken),
+    holder: bearer(holder.accessToken),
     "worker-of-others": bearer(theirs.enrolled.accessToken),
     client: bearer(client),
     "foreign signature": bearer(
@@ -112,13 +139,37 @@ export async function createWorld(): Promise<World> {
     garbage: bearer("a.b.c"),
   };
 
-  async function valueOf(name: string): Promise<string> {
-    if (name === "proof") return await device.enrollProof(token.enrollmentToken);
-    if (name === "refresh-proof") return await mine.device.refreshProof(mine.enrolled.workerId);
-    return names[name] ?? `⟦${name}⟧`;
+  /** Names that stand for something else in each request. */
+  function namesOf({ operationId }: FuzzRequest): (name: string) => Promise<string> {
+    const own = operationId === "setLimits"
+      ? { ...names, "tenant": limited.id, "tenant-of-others": limited.id }
+      : names;
+    const held = once(holder.hold);
+    // A machine whose key was changed cannot change it again as it was.
+    const rotation = once(async () => {
+      const { device, enrolled } = await enrollDevice(token.enrollmentToken, { name: "rotated" });
+      return await device.rotateRequest(enrolled.workerId, await Device.create());
+    });
+    const made: Record<string, () => Promise<string>> = {
+      "proof": () => device.enrollProof(token.enrollmentToken),
+      "refresh-proof": () => machine.device.refreshProof(machine.enrolled.workerId),
+      "held-job": async () => (await held()).jobId,
+      "held-x": async () => (await held()).publicJwk.x,
+      "held-y": async () => (await held()).publicJwk.y,
+      "held-proof": async () => (await held()).proof,
+      "rotated": async () => (await rotation()).workerId,
+      "next-x": async () => (await rotation()).publicJwk.x,
+      "next-y": async () => (await rotation()).publicJwk.y,
+      "old-proof": async () => (await rotation()).proof,
+      "new-proof": async () => (await rotation()).newProof,
+    };
+    return async (name) => {
+      const make = Object.hasOwn(made, name) ? made[name] : undefined;
+      return make === undefined ? (Object.hasOwn(own, name) ? own[name]! : `⟦${name}⟧`) : await make();
+    };
   }
 
-  async function filled(text: string): Promise<string> {
+  async function filled(text: string, valueOf: (name: string) => Promise<string>): Promise<string> {
     if (!text.includes("⟦")) return text;
     const found = [...new Set([...text.matchAll(/⟦([^⟦⟧]*)⟧/g)].map((match) => match[1]!))];
     let result = text;
@@ -128,39 +179,107 @@ export async function createWorld(): Promise<World> {
 
   return {
     offer: {
-      ids: Object.keys(names).filter((name) => /^(tenant|job|artifact|worker|key-id|token-id)/.test(name))
+      ids: Object.keys(names).filter((name) => /^(tenant|job|artifact|worker|key-id|token-id|member)/.test(name))
         .map((name) => `⟦${name}⟧`),
       credentials: Object.keys(credentials),
+      callers: callersOf,
+      bodies: {
+        createTenant: [{ adminEmail: undefined }, { adminUserId: undefined, adminEmail: "nobody@example.com" }],
+        addMember: [
+          { userId: "⟦member⟧", email: undefined },
+          { userId: undefined, email: "nobody@example.com" },
+        ],
+      },
       values: {
         "*.x-tenant-id": "⟦tenant⟧",
         "enrollWorker.token": "⟦enrollment-token⟧",
         "enrollWorker.publicJwk": { kty: "EC", crv: "P-256", x: "⟦x⟧", y: "⟦y⟧" },
         "enrollWorker.proof": "⟦proof⟧",
-        "refreshWorker.workerId": "⟦worker⟧",
+        "refreshWorker.workerId": "⟦machine⟧",
         "refreshWorker.proof": "⟦refresh-proof⟧",
         // A job that has ended is not waited for, so no request takes a minute.
         "waitForJob.id": "⟦job-that-ended⟧",
         "getError.code": "not_found",
         "submitJobs.inputs": [],
+        "rotateWorkerKey.workerId": "⟦rotated⟧",
+        "rotateWorkerKey.publicJwk": { kty: "EC", crv: "P-256", x: "⟦next-x⟧", y: "⟦next-y⟧" },
+        "rotateWorkerKey.proof": "⟦old-proof⟧",
+        "rotateWorkerKey.newProof": "⟦new-proof⟧",
+        "openSecrets.jobId": "⟦held-job⟧",
+        "openSecrets.attempt": 1,
+        "openSecrets.publicJwk": { kty: "EC", crv: "P-256", x: "⟦held-x⟧", y: "⟦held-y⟧" },
+        "openSecrets.proof": "⟦held-proof⟧",
+        "setSecret.name": "FUZZED",
+        "deleteSecret.name": ["DELETED", "OF_OTHERS"],
+        "changeMemberRole.userId": ["⟦member⟧", "⟦member-of-others⟧"],
+        "removeMember.userId": ["⟦member⟧", "⟦member-of-others⟧"],
+        "revokeApiKey.id": ["⟦key-id⟧", "⟦key-id-of-others⟧"],
+        "rotateApiKey.id": ["⟦key-id⟧", "⟦key-id-of-others⟧"],
+        "revokeEnrollmentToken.id": ["⟦token-id⟧", "⟦token-id-of-others⟧"],
+        "createApiKey.expiresAt": "2099-01-01T00:00:00.000Z",
+        "createEnrollmentToken.expiresAt": "2099-01-01T00:00:00.000Z",
+        "createEnrollmentToken.cidrs": ["10.0.0.0/8", "2001:db8::/32"],
       },
     },
-    secrets: [project.secretKey, project.jwtSecret, key.apiKey, keyOfOthers.apiKey, token.enrollmentToken],
-    credentialsOfOthers: new Set(["key of others", "worker of others"]),
+    secrets: [
+      ...[project.secretKey, project.jwtSecret, secret, secretOfOthers, heldSecret],
+      ...[key, spareKey, keyOfOthers].map(({ apiKey }) => apiKey),
+      ...[token, spareToken, tokenOfOthers].map(({ enrollmentToken }) => enrollmentToken),
+    ],
+    // The secret key is let in everywhere.
+    credentialsOfOthers: new Set(["key of others", "worker-of-others", "secret key", "secret key of no tenant"]),
     workerTokens: [worker.enrolled.accessToken, workerOfOthers.enrolled.accessToken],
     async fill(request) {
       const { body } = request;
+      const valueOf = namesOf(request);
       const given = { ...credentials[request.credential], ...request.headers };
-      const entries = await Promise.all(Object.entries(given).map(async ([name, text]) => [name, await filled(text)]));
+      const entries = await Promise.all(
+        Object.entries(given).map(async ([name, text]) => [name, await filled(text, valueOf)]),
+      );
       // Ids in a path are plain ASCII; what is left of ⟦…⟧ there is not.
-      const path = encodeRest(await filled(request.path));
+      const path = encodeRest(await filled(request.path, valueOf));
       return {
         ...request,
         path,
         headers: Object.fromEntries(entries),
-        body: body !== null && "text" in body ? { text: await filled(body.text) } : body,
+        body: body !== null && "text" in body ? { text: await filled(body.text, valueOf) } : body,
       };
     },
   };
+}
+
+type User = Awaited<ReturnType<typeof signUp>>;
+
+/** Who may use the operations that an API key may not. */
+const callersOf: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ["createTenant", "setLimits", "setAuditRetention"].map((name) => [name, "secret key"]),
+  ),
+  rotateMasterKey: "secret key of no tenant",
+  openSecrets: "holder",
+  ...Object.fromEntries(
+    [
+      ...["addMember", "changeMemberRole", "removeMember", "createApiKey", "revokeApiKey", "rotateApiKey"],
+      ...["listSecrets", "setSecret", "deleteSecret", "listAudit", "verifyAudit", "revokeWorker"],
+    ].map((name) => [name, "admin"]),
+  ),
+};
+
+/** A run asks more often than the usual limits let anybody. */
+async function raiseLimits(tenantId: string): Promise<void> {
+  const rate = 100_000;
+  const answer = await api(project.secretKey, { "x-tenant-id": tenantId })("/tenants/limits", {
+    json: {
+      ...{ apiKeyRate: rate, apiKeyBurst: rate, memberRate: rate, memberBurst: rate, workerRate: rate },
+      ...{ workerBurst: rate, enrollmentTokenRate: rate, enrollmentTokenBurst: rate, jobClasses: 1_000_000 },
+    },
+  });
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
+}
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => made ??= make();
 }
 
 function encodeRest(path: string): string {

@@ -87,6 +87,14 @@ export async function enrollDevice(token: string, more: Partial<EnrollRequest> =
   return { device, enrolled, rpc: (name, args) => workerRpc(enrolled.accessToken, name, args) };
 }
 
+/** Claims jobs as a worker does: it asks again when its call had to do the tick's work first. */
+export async function claimJobs(rpc: EnrolledDevice["rpc"], want = 1): ReturnType<EnrolledDevice["rpc"]> {
+  while (true) {
+    const { jobs, again } = await rpc("claim_jobs", { want });
+    if (!again) return jobs;
+  }
+}
+
 /** Calls a function of schema muster with a token; a failure is a MusterError. */
 export async function workerRpc(
   accessToken: string,
