@@ -221,6 +221,10 @@ as $$
 declare
   v_worker constant muster.worker_devices := muster_private.current_worker();
 begin
+  -- The functions name here whoever calls with anything but a worker token.
+  if authorize_secrets.caller is not null then
+    perform muster_private.fail('MU002', 'Cannot open secrets: only a worker can');
+  end if;
   return jsonb_build_object('worker_id', v_worker.id);
 end
 $$;

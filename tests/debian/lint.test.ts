@@ -63,7 +63,8 @@ async function checkAll(sql: postgres.Sql): Promise<string[]> {
       join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
       left join pg_catalog.pg_trigger t on t.tgfoid = p.oid
       cross join lateral extensions.plpgsql_check_function_tb(
-        p.oid, coalesce(t.tgrelid, 0), security_warnings => true, other_warnings => true) c
+        p.oid, coalesce(t.tgrelid, 0), oldtable => t.tgoldtable, newtable => t.tgnewtable,
+        security_warnings => true, other_warnings => true) c
       where p.pronamespace in ('muster'::regnamespace, 'muster_private'::regnamespace)
         and (t.oid is not null or p.prorettype <> 'trigger'::regtype)
       order by 1`;

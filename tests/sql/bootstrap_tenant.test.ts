@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createMember, createTenant, createUser, eachRefused, refused } from "../support/actors.ts";
+import { auditEntries, createMember, createTenant, createUser, eachRefused, refused } from "../support/actors.ts";
 import { type Args, service, TestDatabase } from "../support/database.ts";
 
 const projectKey = { kind: "service" };
@@ -17,9 +17,8 @@ Deno.test("bootstrap_tenant() makes a tenant with its first admin, and answers t
   assert.deepEqual(again, { ...made, created: false });
   const members = await db.sql`select user_id, role from muster.members where tenant_id = ${made.id}`;
   assert.deepEqual([...members], [{ user_id: userId, role: "admin" }]);
-  const audited = await db
-    .sql`select actor, action, subject from muster.audit_log where tenant_id = ${made.id} order by id`;
-  assert.deepEqual([...audited], [
+  const audited = await auditEntries(db, made);
+  assert.deepEqual(audited.map(({ actor, action, subject }) => ({ actor, action, subject })), [
     { actor: projectKey, action: "tenant.created", subject: made.id },
     { actor: projectKey, action: "member.added", subject: userId },
   ]);

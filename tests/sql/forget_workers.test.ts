@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  auditEntries,
   createMember,
   createTenant,
   createWorker,
@@ -134,8 +135,10 @@ Deno.test("forget_workers() leaves no trace that costs matching or the tick anyt
     select (select count(*) from muster.worker_classes)::integer as classes,
       (select count(*) from muster.worker_heartbeats)::integer as heartbeats`;
   assert.deepEqual({ ...left }, { classes: 0, heartbeats: 0 });
-  const rows = await db.sql`select actor, subject from muster.audit_log where action = 'worker.forgotten'`;
-  assert.deepEqual([...rows], [{ actor: { kind: "system" }, subject: worker.id }]);
+  const entries = await auditEntries(db, tenant, "worker.forgotten");
+  assert.deepEqual(entries.map(({ actor, subject }) => ({ actor, subject })), [
+    { actor: { kind: "system" }, subject: worker.id },
+  ]);
   assert.equal((await getJob(db, tenant, job!.id)).worker_id, worker.id);
 });
 

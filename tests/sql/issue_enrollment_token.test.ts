@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createMember, createTenant, eachRefused, refused, sha256 } from "../support/actors.ts";
+import { auditEntries, createMember, createTenant, eachRefused, refused, sha256 } from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 async function tokensOf(db: TestDatabase) {
@@ -54,21 +54,22 @@ Deno.test("issue_enrollment_token() refuses what is no address range", async () 
 
 Deno.test("revoke_enrollment_token() lets nobody in any more; the workers that are in stay", async () => {
   await using db = await TestDatabase.create();
-  const { caller, userId, issue } = await tokensOf(db);
+  const { tenant, caller, userId, issue } = await tokensOf(db);
   const token_hash = sha256("token");
   const { id } = await issue({ token_hash, max_uses: null });
   const { worker_id } = await enroll(db, token_hash);
   const revoked = await db.call(service, "revoke_enrollment_token", { caller, token_id: id });
   assert.deepEqual([revoked.use_count, Date.parse(revoked.revoked_at)], [1, (await db.now()).getTime()]);
-  await refused(enroll(db, token_hash), "MU009");
+  assert.equal((await enroll(db, token_hash)).refused.code, "MU009");
   await db.advance(5);
   assert.deepEqual(await db.call(service, "revoke_enrollment_token", { caller, token_id: id }), revoked);
   assert.notEqual((await db.call(service, "get_worker", { caller, worker_id })).status, "revoked");
-  const audited = await db.sql`select action, actor from muster.audit_log where subject = ${id} order by id`;
+  const entries = (await auditEntries(db, tenant)).filter(({ subject }) => subject === id);
   const actor = { kind: "member", id: userId };
-  assert.deepEqual([...audited], [
+  assert.deepEqual(entries.map(({ action, actor }) => ({ action, actor })), [
     { action: "enrollment_token.created", actor },
     { action: "enrollment_token.revoked", actor },
+    { action: "enrollment_token.refused", actor: { kind: "enrollment_token", id } },
   ]);
 });
 
@@ -81,10 +82,10 @@ Deno.test("a revocation waits for the enrollment that came first, and stops the 
   await revoking.call(service, "revoke_enrollment_token", { caller, token_id });
   await using enrolling = await db.transaction();
   const worker = { public_jwk: {}, fingerprint: "f", proof_jti: "j", proof_expires_at: "2100-01-01T00:00:00Z" };
-  const waiting = refused(enrolling.call(service, "enroll_worker", { token_hash, worker }), "MU009");
+  const waiting = enrolling.call(service, "enroll_worker", { token_hash, worker });
   await db.untilBlocked(enrolling.pid);
   await revoking.commit();
-  await waiting;
+  assert.equal((await waiting).refused.code, "MU009");
 });
 
 Deno.test("list_enrollment_tokens() shows those of the tenant, newest first, usable ones or all, and no hash", async () => {

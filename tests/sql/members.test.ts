@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { createMember, createTenant, createUser, eachRefused, refused, type TestTenant } from "../support/actors.ts";
+import {
+  auditEntries,
+  createMember,
+  createTenant,
+  createUser,
+  eachRefused,
+  refused,
+  type TestTenant,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 async function rolesOf(db: TestDatabase, tenant: TestTenant): Promise<Record<string, string>> {
@@ -19,9 +27,8 @@ Deno.test("add_member() makes a user a member by id or confirmed address, and no
   assert.deepEqual(await db.call(service, "add_member", { caller, role: "viewer", user_id: byEmail }), two, "again");
   await refused(db.call(service, "add_member", { caller, role: "admin", user_id: byEmail }), "MU008");
   assert.deepEqual(await rolesOf(db, tenant), { [adminId]: "admin", [byId]: "editor", [byEmail]: "viewer" });
-  const audited = await db
-    .sql`select actor, subject, data from muster.audit_log where action = 'member.added' order by id`;
-  assert.deepEqual([...audited], [
+  const audited = await auditEntries(db, tenant, "member.added");
+  assert.deepEqual(audited.map(({ actor, subject, data }) => ({ actor, subject, data })), [
     { actor: { kind: "member", id: adminId }, subject: byId, data: { role: "editor" } },
     { actor: { kind: "member", id: adminId }, subject: byEmail, data: { role: "viewer" } },
   ]);
@@ -197,8 +204,8 @@ Deno.test("a user who is deleted in Supabase Auth leaves its tenants, and the au
     await tx`delete from auth.users where id = ${userId}`;
   });
   assert.deepEqual(await rolesOf(db, tenant), {});
-  const audited = await db.sql`select actor, subject, data from muster.audit_log where action = 'member.removed'`;
-  assert.deepEqual([...audited], [{
+  const audited = await auditEntries(db, tenant, "member.removed");
+  assert.deepEqual(audited.map(({ actor, subject, data }) => ({ actor, subject, data })), [{
     actor: { kind: "system" },
     subject: userId,
     data: { role: "admin", reason: "user deleted" },

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   type Assignment,
+  auditEntries,
   createSecret,
   createTenant,
   createWorker,
@@ -48,11 +49,9 @@ async function refusedWith(db: TestDatabase, scene: Scene, code: string, args: A
 }
 
 async function auditOf(db: TestDatabase, tenant: TestTenant): Promise<Answer[]> {
-  return [
-    ...await db.sql`
-      select action, actor, subject, data from muster.audit_log
-      where tenant_id = ${tenant.id} and action in ('secret.opened', 'secret.refused') order by id`,
-  ];
+  const entries = await auditEntries(db, tenant, "secret.");
+  return entries.filter(({ action }) => action !== "secret.set" && action !== "secret.deleted")
+    .map(({ action, actor, subject, data }) => ({ action, actor, subject, data }));
 }
 
 Deno.test("open_secrets() gives the holder of an attempt what the job names, and notes it", async () => {
@@ -102,6 +101,7 @@ Deno.test("a worker that is revoked opens nothing from then on, and neither does
   const scene = await stage(db);
   const { tenant, worker } = scene;
   assert.deepEqual(await db.call(worker.actor, "authorize_secrets"), { worker_id: worker.id });
+  await refused(db.call(worker.actor, "authorize_secrets", { caller: tenant.caller }), "MU002");
   const caller = { kind: "service", tenant_id: tenant.id };
   await db.call(service, "revoke_worker", { caller, worker_id: worker.id });
   await refused(db.call(worker.actor, "authorize_secrets"), "MU014");

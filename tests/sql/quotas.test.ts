@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import {
+  auditEntries,
+  createMember,
   createTenant,
   createWorker,
   fileOf,
@@ -205,8 +207,8 @@ Deno.test("limits are the project's to set, are noted in the audit log, and go b
   assert.deepEqual(changed.limits, { ...usual, workers: 3, api_key_rate: 7 });
   assert.deepEqual(changed.changed, ["api_key_rate", "workers"]);
   assert.deepEqual((await setLimits(db, tenant, { workers: null })).changed, ["api_key_rate"]);
-  const noted = await db.sql`select actor, data from muster.audit_log where action = 'limits.changed' order by id`;
-  assert.deepEqual(noted.map((row) => row.data), [{ workers: 3, api_key_rate: 7 }, { workers: null }]);
+  const noted = await auditEntries(db, tenant, "limits.changed");
+  assert.deepEqual(noted.map(({ data }) => data), [{ workers: 3, api_key_rate: 7 }, { workers: null }]);
 
   for (
     const limits of [
@@ -222,10 +224,8 @@ Deno.test("limits are the project's to set, are noted in the audit log, and go b
   ) {
     await refused(setLimits(db, tenant, limits as Args), "MU004", JSON.stringify(limits));
   }
-  for (const kind of ["admin", "viewer"] as const) {
-    const user_id = crypto.randomUUID();
-    await db.sql`insert into muster.members (tenant_id, user_id, role) values (${tenant.id}, ${user_id}, ${kind})`;
-    const caller = { kind: "member", user_id, tenant_id: tenant.id };
+  for (const role of ["admin", "viewer"] as const) {
+    const { caller } = await createMember(db, tenant, role);
     await refused(db.call(service, "set_limits", { caller, limits: { workers: 1 } }), "MU002");
     await db.call(service, "get_limits", { caller });
   }

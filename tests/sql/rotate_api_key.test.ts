@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { createMember, createTenant, eachRefused, refused, sha256, type TestTenant } from "../support/actors.ts";
+import {
+  auditEntries,
+  createMember,
+  createTenant,
+  eachRefused,
+  refused,
+  sha256,
+  type TestTenant,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 type Keys = {
@@ -93,7 +101,7 @@ Deno.test("of two rotations of a key at once, one makes a key and the other is t
 
 Deno.test("revoke_api_key() makes a key void at once, also one in its overlap, and twice is once", async () => {
   await using db = await TestDatabase.create();
-  const { caller, create, rotate } = await keysOf(db);
+  const { tenant, caller, create, rotate } = await keysOf(db);
   const old = await create();
   const made = await rotate(old.id);
   const revoke = (key: Answer) => db.call(service, "revoke_api_key", { caller, key_id: key.id });
@@ -102,9 +110,8 @@ Deno.test("revoke_api_key() makes a key void at once, also one in its overlap, a
   await works(db, made);
   await db.advance(5);
   assert.deepEqual(await revoke(old), revoked);
-  const audited = await db
-    .sql`select action, actor ->> 'kind' as kind from muster.audit_log where action like 'api_key.%' order by id`;
-  const actions = audited.slice(1).map(({ action, kind }) => `${kind} ${action}`);
+  const audited = await auditEntries(db, tenant, "api_key.");
+  const actions = audited.slice(1).map(({ action, actor }) => `${actor.kind} ${action}`);
   assert.deepEqual(actions, ["member api_key.created", "member api_key.rotated", "member api_key.revoked"]);
 });
 

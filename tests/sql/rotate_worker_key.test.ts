@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { createTenant, createWorker, eachRefused, refused, sha256, submit, workerOf } from "../support/actors.ts";
+import {
+  auditEntries,
+  createTenant,
+  createWorker,
+  eachRefused,
+  refused,
+  sha256,
+  submit,
+  workerOf,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 Deno.test("rotate_worker_key() gives the worker another key; it keeps its jobs, and tokens of the old key are void", async () => {
@@ -15,8 +24,8 @@ Deno.test("rotate_worker_key() gives the worker another key; it keeps its jobs, 
   const renewed = workerOf(db, worker.id, tenant.id, args.new_fingerprint as string);
   const running = [{ job_id: job!.id, attempt: attempt!.attempt }];
   assert.deepEqual((await renewed.heartbeat({ running })).stop, []);
-  const rows = await db.sql`select actor, subject, data from muster.audit_log where action = 'worker.key_rotated'`;
-  assert.deepEqual([...rows], [{
+  const entries = await auditEntries(db, tenant, "worker.key_rotated");
+  assert.deepEqual(entries.map(({ actor, subject, data }) => ({ actor, subject, data })), [{
     actor: { kind: "worker", id: worker.id },
     subject: worker.id,
     data: { from: args.fingerprint, to: args.new_fingerprint },

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { ciphertextOf, createSecret, createTenant, eachRefused, refused, type TestTenant } from "../support/actors.ts";
+import {
+  auditEntries,
+  ciphertextOf,
+  createSecret,
+  createTenant,
+  eachRefused,
+  refused,
+  type TestTenant,
+} from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 
 const by = (tenant: TestTenant) => ({ kind: "service", tenant_id: tenant.id });
@@ -12,10 +20,7 @@ function set(db: TestDatabase, tenant: TestTenant, secret: Args): Promise<Answer
 }
 
 async function auditOf(db: TestDatabase, tenant: TestTenant): Promise<Answer[]> {
-  const rows = await db.sql`
-    select action, subject, data from muster.audit_log
-    where tenant_id = ${tenant.id} and action like 'secret.%' order by id`;
-  return rows.map(({ action, subject, data }) => [action, subject, data]);
+  return (await auditEntries(db, tenant, "secret.")).map(({ action, subject, data }) => [action, subject, data]);
 }
 
 Deno.test("set_secret() stores a new secret, and answers all but the ciphertext", async () => {
