@@ -325,6 +325,13 @@ begin
     perform muster_private.send_wake(v_worker.id, v_now);
   end if;
 
+  -- Those of its events too, all in one order: its reports take jobs without the worker's lock.
+  if jsonb_array_length(coalesce(heartbeat.events, '[]')) > 0 then
+    perform from muster.jobs j
+    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status in ('assigned', 'running')
+    order by j.id for no key update;
+  end if;
+
   -- Held and handed over, but not among what it runs: an answer may have been lost or still be on its way when the worker
   -- gave it up, so it is handed over again; after a while, the worker has lost it.
   select array_agg(row (h.id, 'lost', null,

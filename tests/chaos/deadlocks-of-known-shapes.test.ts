@@ -138,3 +138,36 @@ Deno.test("a tick that excuses silent workers does not deadlock with one of them
   assert.deepEqual(outcomes.flatMap((outcome) => outcome.status === "rejected" ? [String(outcome.reason)] : []), []);
   assert.deepEqual(await violations(db.sql), []);
 });
+
+Deno.test("a heartbeat that misses one job and tells of another does not deadlock with a report of both", async () => {
+  await using db = await TestDatabase.create();
+  await using connections = new Connections(db, 4);
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 2 });
+  await submit(db, tenant, {}, {});
+  const [told, missed] = (await worker.claim(2)).sort((a, b) => a.job_id < b.job_id ? -1 : 1);
+  const eventOf = ({ job_id, attempt }: typeof told & object, number: number) => ({
+    job_id,
+    attempt,
+    number,
+    kind: "log",
+    data: {},
+  });
+
+  // Who announces a file of the first job keeps the report waiting for it, before it comes to the second.
+  const gate = await connections.transaction();
+  const artifact = { name: "a", size_bytes: 1, sha256: "0".repeat(64), job_id: told!.job_id, attempt: told!.attempt };
+  await gate.call(worker.actor, "create_artifact", { caller: null, artifact });
+  const events = [eventOf(told!, 1), eventOf(missed!, 1)];
+  const report = await startStep(db, connections, (tx) => tx.call(worker.actor, "report_events", { events }));
+  const running = [{ job_id: told!.job_id, attempt: told!.attempt }];
+  const beat = await startStep(
+    db,
+    connections,
+    (tx) => tx.call(worker.actor, "heartbeat", { running, events: [eventOf(told!, 2)] }),
+  );
+  assert.deepEqual([report.isDone(), beat.isDone()], [false, false]);
+  await gate.commit();
+  await Promise.all([report.committed, beat.committed]);
+  assert.deepEqual(await violations(db.sql), []);
+});
