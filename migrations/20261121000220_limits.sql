@@ -117,10 +117,24 @@ $$;
 comment on function muster_private.take_of_shard(text, integer, double precision, double precision, double precision, timestamptz) is
   'Takes from a shard whose lock the caller has; false when too little is in it';
 
+-- Asked only before a wait, as it looks at the locks of everybody.
+create function muster_private.holds_shard(lock integer) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  return exists (
+    select from pg_catalog.pg_locks l
+    where l.pid = pg_backend_pid() and l.locktype = 'advisory' and l.granted and l.objsubid = 2
+      and l.classid::bigint = holds_shard.lock::bigint & 4294967295);
+end
+$$;
+comment on function muster_private.holds_shard(integer) is 'Whether this transaction has taken from the bucket before';
+
 -- Rate and burst are split over the shards. A request takes from the shard of its connection, else from the fullest that
 -- nobody has in hand, and keeps it to its commit: so it waits only when as many requests of the same caller are in
 -- progress as there are shards, and is refused only when nothing is left. It waits with no lock of this kind in hand, and
--- callers take from their bucket before any other lock: such a wait is in nobody's way.
+-- callers take from their bucket before any other lock: such a wait is in nobody's way. Who takes a second time, when it
+-- may have locked rows meanwhile, holds a shard from the first and so does not wait.
 create function muster_private.take(bucket text, rate double precision, burst double precision, cost double precision default 1)
 returns double precision
 language plpgsql set search_path = ''
@@ -163,6 +177,7 @@ begin
       v_holds := true;
     end if;
   end loop;
+  v_holds := v_holds or (v_busy is not null and muster_private.holds_shard(v_lock));
   if v_busy is not null and not v_holds then
     perform pg_advisory_xact_lock(v_lock, v_busy);
     if muster_private.take_of_shard(take.bucket, v_busy, v_rate, v_burst, v_cost, v_now) then
@@ -334,16 +349,24 @@ revoke execute on function muster.charge_refusal(jsonb, text) from public;
 grant execute on function muster.charge_refusal(jsonb, text) to service_role;
 
 -- Full buckets are as good as none. Read as a whole, once in an hour: an index on the time would be written by each request.
+-- As many at a time as Postgres has room for in its table of locks, of which each takes one.
 create function muster_private.forget_full_buckets(at timestamptz) returns integer
 language plpgsql set search_path = ''
 as $$
 declare
+  v_most constant integer := 1000;
   v_count integer;
 begin
-  with forgotten as (
-    delete from muster_private.rate_buckets b
+  with full_ones as materialized (
+    select b.bucket, b.shard from muster_private.rate_buckets b
     where b.filled_at < forget_full_buckets.at - interval '1 hour'
-      and pg_try_advisory_xact_lock(hashtext('muster.rate:' || b.bucket), b.shard)
+    limit v_most
+  ), locked as materialized (
+    select f.bucket, f.shard from full_ones f
+    where pg_try_advisory_xact_lock(hashtext('muster.rate:' || f.bucket), f.shard)
+  ), forgotten as (
+    delete from muster_private.rate_buckets b using locked l
+    where b.bucket = l.bucket and b.shard = l.shard and b.filled_at < forget_full_buckets.at - interval '1 hour'
     returning 1
   )
   select count(*) into v_count from forgotten;

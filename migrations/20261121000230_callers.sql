@@ -53,14 +53,6 @@ begin
       perform muster_private.fail('MU002', format('Cannot act for tenant %s: the API key is another tenant''s',
         resolve_caller.caller ->> 'tenant_id'), 'Leave out the header "x-tenant-id", or send a key of that tenant');
     end if;
-    -- Once a minute is enough to know that a key is in use, and keeps the row from being written by each request.
-    if v_key.last_used_at >= v_now - interval '1 minute' is not true then
-      update muster.api_keys k set last_used_at = v_now
-      where k.id in (
-        select u.id from muster.api_keys u
-        where u.id = v_key.id and (u.last_used_at is null or u.last_used_at < v_now - interval '1 minute')
-        for no key update skip locked);
-    end if;
     v_caller.tenant_id := v_key.tenant_id;
     v_caller.executor_id := v_key.executor_id;
     v_caller.actor := jsonb_build_object('kind', 'api_key', 'id', v_key.id, 'executor_id', v_key.executor_id);
@@ -99,7 +91,16 @@ begin
       'Use a key with this scope, or a member whose role allows it');
   end if;
   perform muster_private.set_actor(v_caller.actor);
+  -- Before any row is locked: it may wait for other requests of the same caller.
   perform muster_private.charge_caller(resolve_caller.caller, v_caller.tenant_id, v_caller.actor);
+  -- Once a minute is enough to know that a key is in use, and keeps the row from being written by each request.
+  if v_kind = 'api_key' and v_key.last_used_at >= v_now - interval '1 minute' is not true then
+    update muster.api_keys k set last_used_at = v_now
+    where k.id in (
+      select u.id from muster.api_keys u
+      where u.id = v_key.id and (u.last_used_at is null or u.last_used_at < v_now - interval '1 minute')
+      for no key update skip locked);
+  end if;
   return v_caller;
 end
 $$;

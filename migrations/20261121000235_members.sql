@@ -172,7 +172,8 @@ declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(lock_members.caller, 'administer');
 begin
   perform from muster.tenants t where t.id = v_caller.tenant_id for no key update;
-  return muster_private.resolve_caller(lock_members.caller || jsonb_build_object('tenant_id', v_caller.tenant_id), 'administer');
+  return muster_private.resolve_caller(
+    lock_members.caller || jsonb_build_object('tenant_id', v_caller.tenant_id, 'is_repeat', true), 'administer');
 end
 $$;
 comment on function muster_private.lock_members(jsonb) is 'The caller as an admin who alone may change the members now';

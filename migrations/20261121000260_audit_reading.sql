@@ -341,6 +341,8 @@ declare
   v_start constant uuid := gen_random_uuid();
   v_tenant_id uuid;
   v_count integer := 0;
+  -- Each takes a lock to the end of the transaction, for which Postgres has room for some thousands.
+  v_tenants_left integer := 1000;
 begin
   for v_round in 1..2 loop
     v_tenant_id := case v_round when 1 then v_start else '00000000-0000-0000-0000-000000000000' end;
@@ -348,7 +350,8 @@ begin
       select i.tenant_id into v_tenant_id from muster_private.audit_inbox i
       where i.tenant_id > v_tenant_id and (v_round = 1 or i.tenant_id <= v_start)
       order by i.tenant_id limit 1;
-      exit when not found or v_count >= seal_inbox.most;
+      exit when not found or v_count >= seal_inbox.most or v_tenants_left = 0;
+      v_tenants_left := v_tenants_left - 1;
       begin
         v_count := v_count + muster_private.seal_audit(v_tenant_id, false);
       exception when others then

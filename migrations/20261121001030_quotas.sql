@@ -235,8 +235,10 @@ begin
   if exists (
     select from muster_private.scheduler_state s where s.buckets_swept_at < sweep_limits.at - interval '1 hour'
   ) then
-    perform muster_private.forget_full_buckets(sweep_limits.at);
-    update muster_private.scheduler_state s set buckets_swept_at = sweep_limits.at;
+    -- None left, or none that nobody has in hand.
+    if muster_private.forget_full_buckets(sweep_limits.at) = 0 then
+      update muster_private.scheduler_state s set buckets_swept_at = sweep_limits.at where s.id;
+    end if;
   end if;
 end
 $$;

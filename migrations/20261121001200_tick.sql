@@ -243,8 +243,9 @@ begin
   end if;
   v_now := muster_private.now();
   perform muster_private.set_actor('{"kind": "system"}');
-  -- Before any lock is taken that others wait for.
+  -- Before any lock is taken that the scheduler's other functions wait for.
   perform muster_private.tend_audit(v_now);
+  perform muster_private.sweep_limits(v_now);
   -- Pushes passed over the workers while they were locked for this: the tenants are looked at again below.
   v_freed := muster_private.excuse_silence(v_now);
   select * into v_lost from muster_private.expire_leases(v_now);
@@ -268,7 +269,6 @@ begin
     end if;
   end loop;
   delete from muster_private.used_proofs p where p.expires_at < v_now;
-  perform muster_private.sweep_limits(v_now);
   update muster_private.scheduler_state s
   set last_tick_at = v_now, was_late = s.last_tick_at < v_now - muster_private.timing('tick_late'),
     beating_count = c.beating, busy_count = c.busy

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createMember, createTenant, createWorker, getJob, refused, submit } from "../support/actors.ts";
+import {
+  createMember,
+  createTenant,
+  createUser,
+  createWorker,
+  getJob,
+  refused,
+  submit,
+  tick,
+} from "../support/actors.ts";
 import { type Answer, service, TestDatabase } from "../support/database.ts";
 
 const rate = 20;
@@ -271,4 +280,65 @@ Deno.test("buckets that are full again are forgotten, others and those in hand a
   assert.equal(await forget(), 1);
   const rows = await db.sql`select bucket from muster_private.rate_buckets`;
   assert.deepEqual(rows.map((row) => row.bucket), ["new"]);
+});
+
+Deno.test("full buckets are forgotten a thousand at a time, by one tick after the other until none is left", async () => {
+  await using db = await TestDatabase.create();
+  await db.sql`
+    insert into muster_private.rate_buckets (bucket, shard, tokens, filled_at)
+    select 'enroll:' || n, 0, 1, muster_private.now() - interval '2 hours' from generate_series(1, 1500) n`;
+  const left = async () => (await db.sql`select from muster_private.rate_buckets`).length;
+  await tick(db);
+  assert.equal(await left(), 500);
+  await tick(db);
+  assert.equal(await left(), 0);
+});
+
+Deno.test("a transaction that takes a second time waits for nobody: two of a caller cannot wait for each other", async () => {
+  await using db = await TestDatabase.create();
+  const [first, second] = [await db.sql.reserve(), await db.sql.reserve()];
+  // Two shards of 4 each, of which both see the other's as full.
+  const take = async (connection: typeof first, cost: number) => {
+    const [row] = await connection`select muster_private.take('twice', 0.001, 8, ${cost}) as wait`;
+    return row!.wait;
+  };
+  for (const connection of [first, second]) {
+    await connection`begin`;
+    await connection`set local lock_timeout = '30s'`;
+    assert.equal(await take(connection, 2), 0);
+  }
+  assert.ok(await take(first, 3) > 0);
+  assert.ok(await take(second, 3) > 0);
+  for (const connection of [first, second]) {
+    await connection`commit`;
+    connection.release();
+  }
+});
+
+Deno.test("a request of an API key locks no row while it waits for others of the same key", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  await db.sql`insert into muster.tenant_limits (tenant_id, api_key_rate, api_key_burst) values (${tenant.id}, 1, 3)`;
+  const [key] = await db.sql`select id from muster.api_keys`;
+  const holder = await db.sql.reserve();
+  await holder`begin`;
+  await holder`select pg_advisory_xact_lock(hashtext('muster.rate:api_key:' || ${key!.id}), 0)`;
+  await using waiting = await db.transaction();
+  const listed = waiting.call(service, "list_jobs", { caller: tenant.caller });
+  await db.untilBlocked(waiting.pid);
+  await db.sql`select from muster.api_keys where id = ${key!.id} for update nowait`;
+  await holder`commit`;
+  holder.release();
+  assert.deepEqual((await listed).jobs, []);
+  await waiting.commit();
+});
+
+Deno.test("a change of members counts as one request", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const { caller } = await createMember(db, tenant, "admin");
+  const user_id = await createUser(db);
+  await db.sql`insert into muster.tenant_limits (tenant_id, member_rate, member_burst) values (${tenant.id}, 1, 1)`;
+  await db.call(service, "add_member", { caller, role: "viewer", user_id });
+  await refused(db.call(service, "list_members", { caller }), "MU018");
 });
