@@ -12,7 +12,9 @@ export type Database = {
           "id": string;
           "last_used_at": string | null;
           "prefix": string;
+          "replaced_by": string | null;
           "revoked_at": string | null;
+          "scopes": (string)[];
           "tenant_id": string;
         };
         ComputedFields: never;
@@ -24,7 +26,9 @@ export type Database = {
           "id"?: string;
           "last_used_at"?: string | null;
           "prefix": string;
+          "replaced_by"?: string | null;
           "revoked_at"?: string | null;
+          "scopes"?: (string)[];
           "tenant_id": string;
         };
         Update: {
@@ -35,7 +39,9 @@ export type Database = {
           "id"?: string;
           "last_used_at"?: string | null;
           "prefix"?: string;
+          "replaced_by"?: string | null;
           "revoked_at"?: string | null;
+          "scopes"?: (string)[];
           "tenant_id"?: string;
         };
         Relationships: [
@@ -138,7 +144,9 @@ export type Database = {
           "actor": NonNullable<Json>;
           "created_at": string;
           "data": NonNullable<Json>;
-          "id": number;
+          "hash": string;
+          "previous_hash": string;
+          "seq": number;
           "subject": string;
           "tenant_id": string;
         };
@@ -146,9 +154,11 @@ export type Database = {
         Insert: {
           "action": string;
           "actor": NonNullable<Json>;
-          "created_at"?: string;
+          "created_at": string;
           "data"?: NonNullable<Json>;
-          "id"?: never;
+          "hash": string;
+          "previous_hash": string;
+          "seq": number;
           "subject": string;
           "tenant_id": string;
         };
@@ -157,19 +167,13 @@ export type Database = {
           "actor"?: NonNullable<Json>;
           "created_at"?: string;
           "data"?: NonNullable<Json>;
-          "id"?: never;
+          "hash"?: string;
+          "previous_hash"?: string;
+          "seq"?: number;
           "subject"?: string;
           "tenant_id"?: string;
         };
-        Relationships: [
-          {
-            foreignKeyName: "audit_log_tenant_id_fkey";
-            columns: ["tenant_id"];
-            isOneToOne: false;
-            referencedRelation: "tenants";
-            referencedColumns: ["id"];
-          },
-        ];
+        Relationships: [];
       };
       "concurrency_keys": {
         Row: {
@@ -201,6 +205,7 @@ export type Database = {
       "enrollment_tokens": {
         Row: {
           "capabilities": (string)[] | null;
+          "cidrs": (unknown)[] | null;
           "created_at": string;
           "ephemeral": boolean;
           "expires_at": string | null;
@@ -216,6 +221,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "capabilities"?: (string)[] | null;
+          "cidrs"?: (unknown)[] | null;
           "created_at"?: string;
           "ephemeral"?: boolean;
           "expires_at"?: string | null;
@@ -230,6 +236,7 @@ export type Database = {
         };
         Update: {
           "capabilities"?: (string)[] | null;
+          "cidrs"?: (unknown)[] | null;
           "created_at"?: string;
           "ephemeral"?: boolean;
           "expires_at"?: string | null;
@@ -429,6 +436,7 @@ export type Database = {
           "retry_cap": string;
           "retry_of": string | null;
           "run_at": string;
+          "secret_names": (string)[];
           "started_at": string | null;
           "status": Database["muster"]["Enums"]["job_status"];
           "tenant_id": string;
@@ -468,6 +476,7 @@ export type Database = {
           "retry_cap"?: string;
           "retry_of"?: string | null;
           "run_at": string;
+          "secret_names"?: (string)[];
           "started_at"?: string | null;
           "status": Database["muster"]["Enums"]["job_status"];
           "tenant_id": string;
@@ -506,6 +515,7 @@ export type Database = {
           "retry_cap"?: string;
           "retry_of"?: string | null;
           "run_at"?: string;
+          "secret_names"?: (string)[];
           "started_at"?: string | null;
           "status"?: Database["muster"]["Enums"]["job_status"];
           "tenant_id"?: string;
@@ -623,6 +633,114 @@ export type Database = {
           },
         ];
       };
+      "secrets": {
+        Row: {
+          "allowed_types": (string)[];
+          "ciphertext": string;
+          "created_at": string;
+          "id": string;
+          "key_id": string;
+          "name": string;
+          "tenant_id": string;
+          "updated_at": string;
+          "updated_by": NonNullable<Json>;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "allowed_types": (string)[];
+          "ciphertext": string;
+          "created_at": string;
+          "id"?: string;
+          "key_id": string;
+          "name": string;
+          "tenant_id": string;
+          "updated_at": string;
+          "updated_by": NonNullable<Json>;
+          "version": number;
+        };
+        Update: {
+          "allowed_types"?: (string)[];
+          "ciphertext"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "key_id"?: string;
+          "name"?: string;
+          "tenant_id"?: string;
+          "updated_at"?: string;
+          "updated_by"?: NonNullable<Json>;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "secrets_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "tenant_limits": {
+        Row: {
+          "api_key_burst": number | null;
+          "api_key_rate": number | null;
+          "artifact_bytes": number | null;
+          "enrollment_token_burst": number | null;
+          "enrollment_token_rate": number | null;
+          "job_classes": number | null;
+          "member_burst": number | null;
+          "member_rate": number | null;
+          "tenant_id": string;
+          "updated_at": string;
+          "waiting_jobs": number | null;
+          "worker_burst": number | null;
+          "worker_rate": number | null;
+          "workers": number | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "api_key_burst"?: number | null;
+          "api_key_rate"?: number | null;
+          "artifact_bytes"?: number | null;
+          "enrollment_token_burst"?: number | null;
+          "enrollment_token_rate"?: number | null;
+          "job_classes"?: number | null;
+          "member_burst"?: number | null;
+          "member_rate"?: number | null;
+          "tenant_id": string;
+          "updated_at"?: string;
+          "waiting_jobs"?: number | null;
+          "worker_burst"?: number | null;
+          "worker_rate"?: number | null;
+          "workers"?: number | null;
+        };
+        Update: {
+          "api_key_burst"?: number | null;
+          "api_key_rate"?: number | null;
+          "artifact_bytes"?: number | null;
+          "enrollment_token_burst"?: number | null;
+          "enrollment_token_rate"?: number | null;
+          "job_classes"?: number | null;
+          "member_burst"?: number | null;
+          "member_rate"?: number | null;
+          "tenant_id"?: string;
+          "updated_at"?: string;
+          "waiting_jobs"?: number | null;
+          "worker_burst"?: number | null;
+          "worker_rate"?: number | null;
+          "workers"?: number | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "tenant_limits_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: true;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "tenants": {
         Row: {
           "created_at": string;
@@ -685,6 +803,9 @@ export type Database = {
           "device_fingerprint": string;
           "drain_requested_at": string | null;
           "enrollment_token_id": string | null;
+          "ephemeral": boolean;
+          "forget_at": string | null;
+          "forgotten_at": string | null;
           "granted_labels": NonNullable<Json>;
           "held_count": number;
           "id": string;
@@ -709,6 +830,9 @@ export type Database = {
           "device_fingerprint": string;
           "drain_requested_at"?: string | null;
           "enrollment_token_id"?: string | null;
+          "ephemeral"?: boolean;
+          "forget_at"?: string | null;
+          "forgotten_at"?: string | null;
           "granted_labels"?: NonNullable<Json>;
           "held_count"?: number;
           "id"?: string;
@@ -732,6 +856,9 @@ export type Database = {
           "device_fingerprint"?: string;
           "drain_requested_at"?: string | null;
           "enrollment_token_id"?: string | null;
+          "ephemeral"?: boolean;
+          "forget_at"?: string | null;
+          "forgotten_at"?: string | null;
           "granted_labels"?: NonNullable<Json>;
           "held_count"?: number;
           "id"?: string;
@@ -814,9 +941,18 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      "add_member": { Args: { "caller": Json; "email"?: string; "role": string; "user_id"?: string }; Returns: Json };
       "authorize_artifact_finish": { Args: { "artifact_id": string; "caller": Json }; Returns: Json };
       "authorize_client": { Args: { "caller": Json }; Returns: Json };
+      "authorize_secrets": { Args: { "caller"?: Json }; Returns: Json };
+      "bootstrap_tenant": {
+        Args: { "admin_email"?: string; "admin_user_id"?: string; "caller": Json; "name": string };
+        Returns: Json;
+      };
       "cancel_jobs": { Args: { "caller": Json; "job_ids": (string)[]; "reason"?: string }; Returns: Json };
+      "change_member_role": { Args: { "caller": Json; "role": string; "user_id": string }; Returns: Json };
+      "charge_address": { Args: { "address": string; "purpose": string }; Returns: undefined };
+      "charge_refusal": { Args: { "address": string; "caller": Json }; Returns: undefined };
       "claim_jobs": { Args: { "want"?: number }; Returns: Json };
       "complete_jobs": { Args: { "results": Json; "want"?: number }; Returns: Json };
       "create_api_key": {
@@ -825,6 +961,7 @@ export type Database = {
           "expires_at"?: string;
           "key_hash": string;
           "key_prefix": string;
+          "scopes"?: (string)[];
           "tenant_id": string;
         };
         Returns: Json;
@@ -833,6 +970,7 @@ export type Database = {
       "create_enrollment_token": {
         Args: {
           "capabilities"?: (string)[];
+          "cidrs"?: (string)[];
           "ephemeral"?: boolean;
           "expires_at"?: string;
           "labels"?: Json;
@@ -844,11 +982,13 @@ export type Database = {
         Returns: Json;
       };
       "create_tenant": { Args: { "name": string }; Returns: Json };
+      "delete_secret": { Args: { "caller": Json; "name": string }; Returns: Json };
       "drain_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
-      "enroll_worker": { Args: { "token_hash": string; "worker": Json }; Returns: Json };
+      "enroll_worker": { Args: { "address"?: unknown; "token_hash": string; "worker": Json }; Returns: Json };
       "finish_artifact": { Args: { "artifact_id": string; "sha256": string; "size_bytes": number }; Returns: Json };
       "get_artifact": { Args: { "artifact_id": string; "caller": Json }; Returns: Json };
       "get_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };
+      "get_limits": { Args: { "caller": Json }; Returns: Json };
       "get_load": { Args: { "caller": Json }; Returns: Json };
       "get_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "goodbye": { Args: { "reason"?: string }; Returns: Json };
@@ -866,7 +1006,44 @@ export type Database = {
         Returns: Json;
       };
       "hello": { Args: { "running"?: Json; "worker": Json }; Returns: Json };
+      "issue_api_key": {
+        Args: {
+          "caller": Json;
+          "executor_name": string;
+          "expires_at"?: string;
+          "key_hash": string;
+          "key_prefix": string;
+          "scopes"?: (string)[];
+        };
+        Returns: Json;
+      };
+      "issue_enrollment_token": {
+        Args: {
+          "caller": Json;
+          "capabilities"?: (string)[];
+          "cidrs"?: (string)[];
+          "ephemeral"?: boolean;
+          "expires_at"?: string;
+          "labels"?: Json;
+          "max_uses"?: number;
+          "name": string;
+          "token_hash": string;
+        };
+        Returns: Json;
+      };
+      "list_api_keys": {
+        Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
+        Returns: Json;
+      };
       "list_artifacts": { Args: { "caller": Json; "job_id": string }; Returns: Json };
+      "list_audit": {
+        Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
+        Returns: Json;
+      };
+      "list_enrollment_tokens": {
+        Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
+        Returns: Json;
+      };
       "list_job_events": {
         Args: { "after"?: number; "caller": Json; "job_id": string; "page_size"?: number };
         Returns: Json;
@@ -875,18 +1052,66 @@ export type Database = {
         Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
         Returns: Json;
       };
+      "list_members": { Args: { "caller": Json }; Returns: Json };
+      "list_secrets": { Args: { "caller": Json; "cursor"?: string; "page_size"?: number }; Returns: Json };
+      "list_secrets_to_rotate": { Args: { "after"?: string; "key_id": string; "page_size"?: number }; Returns: Json };
+      "list_tenants": {
+        Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
+        Returns: Json;
+      };
       "list_workers": { Args: { "caller": Json; "filters"?: Json }; Returns: Json };
+      "open_secrets": {
+        Args: {
+          "attempt": number;
+          "fingerprint": string;
+          "job_id": string;
+          "proof_expires_at": string;
+          "proof_jti": string;
+          "worker_id": string;
+        };
+        Returns: Json;
+      };
+      "prepare_secret": { Args: { "caller": Json; "name": string }; Returns: Json };
       "refresh_worker": {
         Args: { "fingerprint": string; "proof_expires_at": string; "proof_jti": string; "worker_id": string };
         Returns: Json;
       };
       "reject_artifact": { Args: { "artifact_id": string; "reason": string }; Returns: Json };
+      "remove_member": { Args: { "caller": Json; "user_id": string }; Returns: Json };
       "report_events": { Args: { "events": Json }; Returns: Json };
       "resume_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "retry_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };
+      "revoke_api_key": { Args: { "caller": Json; "key_id": string }; Returns: Json };
+      "revoke_enrollment_token": { Args: { "caller": Json; "token_id": string }; Returns: Json };
       "revoke_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
+      "rotate_api_key": {
+        Args: {
+          "caller": Json;
+          "key_hash": string;
+          "key_id": string;
+          "key_prefix": string;
+          "overlap_seconds"?: number;
+        };
+        Returns: Json;
+      };
+      "rotate_secrets": { Args: { "items": Json; "key_id": string }; Returns: Json };
+      "rotate_worker_key": {
+        Args: {
+          "fingerprint": string;
+          "new_fingerprint": string;
+          "new_jwk": Json;
+          "proof_expires_at": string;
+          "proof_jti": string;
+          "worker_id": string;
+        };
+        Returns: Json;
+      };
+      "set_audit_retention": { Args: { "caller": Json; "days": number }; Returns: Json };
+      "set_limits": { Args: { "caller": Json; "limits": Json }; Returns: Json };
+      "set_secret": { Args: { "caller": Json; "secret": Json }; Returns: Json };
       "submit_jobs": { Args: { "caller": Json; "correlation_id"?: string; "jobs": Json }; Returns: Json };
       "tick": { Args: Record<PropertyKey, never>; Returns: Json };
+      "verify_audit": { Args: { "caller": Json; "from_seq"?: number; "head"?: Json }; Returns: Json };
     };
     Enums: {
       "artifact_status": "pending" | "ready" | "rejected";
