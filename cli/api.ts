@@ -32,7 +32,7 @@ export function createApi({ url, secretKey }: Connection, send: typeof fetch = f
     const request: RequestInit = {
       method,
       headers: {
-        authorization: `Bearer ${secretKey}`,
+        // Not as a bearer: a key of the new kind is no token.
         apikey: secretKey,
         ...(tenantId === undefined ? {} : { "x-tenant-id": tenantId }),
         ...(body === undefined ? {} : { "content-type": "application/json" }),

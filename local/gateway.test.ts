@@ -65,6 +65,24 @@ Deno.test("a gateway before its parts", async (t) => {
     assert.deepEqual([answer.status, await answer.text()], [413, "too large"]);
   });
 
+  await t.step(
+    "leaves keys as they are on the way to functions, which check them, and swaps them for the rest",
+    async () => {
+      gateway.setUpstream("functions", part.addr.port);
+      await gateway.settled();
+      const keysSeen = async (path: string, given: Record<string, string>) => {
+        const answer = await fetch(`${gateway.url}${path}`, { headers: given });
+        await answer.body?.cancel();
+        const { apikey, authorization, "x-api-key": apiKey } = JSON.parse(answer.headers.get("x-seen")!);
+        return { apikey, authorization, "x-api-key": apiKey };
+      };
+      const given = { apikey: keys.secretKey, authorization: `Bearer ${keys.secretKey}`, "x-api-key": "msk_x" };
+      assert.deepEqual(await keysSeen("/functions/v1/any", given), given);
+      assert.equal((await keysSeen("/functions/v1/any", { apikey: "sb_secret_x" })).apikey, "sb_secret_x");
+      assert.equal((await keysSeen("/realtime/v1/x", { apikey: keys.secretKey })).apikey, keys.serviceRoleKey);
+    },
+  );
+
   // A part that does by hand what a server would not.
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   gateway.setUpstream("functions", (listener.addr as Deno.NetAddr).port);

@@ -27,6 +27,7 @@ Deno.test("an API key is taken as a bearer token and in x-api-key, whatever Auth
   assert.equal((await api(key.apiKey)("/jobs")).status, 200);
   assert.equal((await api(null, { "x-api-key": key.apiKey })("/jobs")).status, 200);
   assert.equal((await api(project.publishableKey, { "x-api-key": key.apiKey })("/jobs")).status, 200);
+  assert.equal((await api(null, { apikey: project.publishableKey, "x-api-key": key.apiKey })("/jobs")).status, 200);
 });
 
 Deno.test("an API key may name its own tenant, and no other", async () => {
