@@ -69,5 +69,7 @@ async function importKey(
   key: SigningKey,
 ): Promise<{ alg: string; kid: string | undefined; cryptoKey: CryptoKey | Uint8Array }> {
   if (key.kind === "secret") return { alg: "HS256", kid: undefined, cryptoKey: new TextEncoder().encode(key.secret) };
-  return { alg: "ES256", kid: key.jwk.kid, cryptoKey: await importJWK(key.jwk, "ES256") };
+  // Supabase's CLI writes that its private keys verify, too, with which no runtime imports one.
+  const { key_ops: _, ...jwk } = key.jwk;
+  return { alg: "ES256", kid: jwk.kid, cryptoKey: await importJWK(jwk, "ES256") };
 }
