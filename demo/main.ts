@@ -121,15 +121,17 @@ async function addition(app: MusterClient, signal: AbortSignal): Promise<Row> {
 
 async function batch(app: MusterClient, signal: AbortSignal): Promise<Row> {
   screen.title(`A batch of ${batchSize}`);
+  // Its own: a project may hold the batch of an earlier demo.
+  const correlationId = `batch ${crypto.randomUUID()}`;
   const submitted = await app.submitMany(
     Array.from(
       { length: batchSize },
-      (_, i) => ({ type: "calc.mul", payload: { a: i, b: 2 }, correlationId: "batch" }),
+      (_, i) => ({ type: "calc.mul", payload: { a: i, b: 2 }, correlationId }),
     ),
   );
   for (let ended = 0; ended < batchSize;) {
     signal.throwIfAborted();
-    const page = await app.list({ correlationId: "batch", status: ["succeeded", "failed", "cancelled"], limit: 200 });
+    const page = await app.list({ correlationId, status: ["succeeded", "failed", "cancelled"], limit: 200 });
     ended = page.jobs.length;
     screen.progress(ended / batchSize, `${ended} of ${batchSize} done`);
   }
