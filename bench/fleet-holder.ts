@@ -11,24 +11,35 @@ const lastListened = new Map<Worker, number>();
 let seen = nothingSeen();
 
 function nothingSeen(): Counts {
-  return { calls: {}, frames: {}, joined: [], lost: {}, started: [] };
+  return { calls: {}, answeredBytes: 0, frames: {}, sent: {}, joined: [], lost: {}, started: [] };
 }
 
 function now(): number {
   return performance.timeOrigin + performance.now();
 }
 
-/** Counts what comes over the sockets; the client looks this name up when it connects. */
+/** The event of a text frame: its fourth part. */
+function eventOf(frame: string): string {
+  return /^\[[^,]*,[^,]*,"[^"]*","([^"]*)"/.exec(frame)?.[1] ?? "other";
+}
+
+/** Counts what goes over the sockets; the client looks this name up when it connects. */
 class CountingWebSocket extends WebSocket {
   constructor(...args: ConstructorParameters<typeof WebSocket>) {
     super(...args);
     this.addEventListener("message", ({ data }) => {
       const isText = typeof data === "string";
-      const name = isText ? /^\[[^,]*,[^,]*,"[^"]*","([^"]*)"/.exec(data)?.[1] ?? "other" : "broadcast";
+      const name = isText ? eventOf(data) : "broadcast";
       const frames = seen.frames[name] ??= { count: 0, bytes: 0 };
       frames.count += 1;
       frames.bytes += isText ? data.length : data?.byteLength ?? 0;
     });
+  }
+
+  override send(data: Parameters<WebSocket["send"]>[0]): void {
+    const name = typeof data === "string" ? eventOf(data) : "broadcast";
+    seen.sent[name] = (seen.sent[name] ?? 0) + 1;
+    super.send(data);
   }
 }
 globalThis.WebSocket = CountingWebSocket;
@@ -45,10 +56,13 @@ async function startOne(): Promise<void> {
   const worker: Worker = new Worker({
     ...{ url: settings.url, enrollmentToken: settings.token, name: `${settings.name}-${workers.length}` },
     capabilities: ["bench/fleet"],
-    fetch: (input, init) => {
-      const name = String(input).split("/").at(-1)!;
+    fetch: async (input, init) => {
+      const name = String(input).replace(/^.*\/rest\/v1\/rpc\/|^.*(?=\/functions\/v1\/)|\?.*$/g, "");
       seen.calls[name] = (seen.calls[name] ?? 0) + 1;
-      return fetch(input, init);
+      const answer = await fetch(input, init);
+      const body = await answer.clone().arrayBuffer();
+      seen.answeredBytes += body.byteLength;
+      return answer;
     },
     log: ({ event, message }) => {
       if (event === "realtime.listening") lastListened.set(worker, now());

@@ -1,5 +1,6 @@
 import process from "node:process";
 import { audit } from "./audit.ts";
+import { cost } from "./cost.ts";
 import { fleet } from "./fleet.ts";
 import { latency } from "./latency.ts";
 import { limits } from "./limits.ts";
@@ -15,6 +16,10 @@ const benches: Record<string, { about: string; run: (args: readonly string[]) =>
     run: fleet,
   },
   limits: { about: "what counting requests and waiting jobs adds to a call", run: limits },
+  cost: {
+    about: "what workers and jobs use of what Supabase charges for, and a month of it; --workers N --seconds N",
+    run: cost,
+  },
   tick: {
     about: "the tick and a worker's calls in SQL alone; --workers 10000 --jobs 1000000",
     run: tick,

@@ -22,7 +22,7 @@ const repository = resolve(import.meta.dirname!, "..");
 const groups = [
   {
     name: "unit",
-    paths: ["shared", "functions", "worker", "cli", "install", "local", "tests/check", "tests/mutation"],
+    paths: ["shared", "functions", "worker", "cli", "install", "local", "bench", "tests/check", "tests/mutation"],
     needs: "nothing",
     parallel: true,
   },
