@@ -117,7 +117,7 @@ begin
     -- A user sees the tenants it is a member of, which may be none.
     v_user_id := muster_private.to_uuid(list_tenants.caller ->> 'user_id', 'user id');
     v_tenant_id := muster_private.to_uuid(list_tenants.caller ->> 'tenant_id', 'tenant id');
-    perform muster_private.charge_caller(list_tenants.caller, null, jsonb_build_object('id', v_user_id));
+    perform muster_private.charge_caller(list_tenants.caller, null, jsonb_build_object('id', coalesce(v_user_id::text, '')));
   elsif v_kind is distinct from 'service' or list_tenants.caller ->> 'tenant_id' is not null then
     v_tenant_id := (muster_private.resolve_caller(list_tenants.caller, 'read')).tenant_id;
   end if;

@@ -152,6 +152,8 @@ export async function createWorld(): Promise<World> {
     });
     const made: Record<string, () => Promise<string>> = {
       "proof": () => device.enrollProof(token.enrollmentToken),
+      // Of an app of its own: an app has a number of keys.
+      "new-key-id": async () => (await createApiKey(ours.id, { executorName: crypto.randomUUID() })).id,
       "refresh-proof": () => machine.device.refreshProof(machine.enrolled.workerId),
       "held-job": async () => (await held()).jobId,
       "held-x": async () => (await held()).publicJwk.x,
@@ -214,7 +216,7 @@ export async function createWorld(): Promise<World> {
         "changeMemberRole.userId": ["⟦member⟧", "⟦member-of-others⟧"],
         "removeMember.userId": ["⟦member⟧", "⟦member-of-others⟧"],
         "revokeApiKey.id": ["⟦key-id⟧", "⟦key-id-of-others⟧"],
-        "rotateApiKey.id": ["⟦key-id⟧", "⟦key-id-of-others⟧"],
+        "rotateApiKey.id": ["⟦new-key-id⟧", "⟦key-id⟧", "⟦key-id-of-others⟧"],
         "revokeEnrollmentToken.id": ["⟦token-id⟧", "⟦token-id-of-others⟧"],
         "createApiKey.expiresAt": "2099-01-01T00:00:00.000Z",
         "createEnrollmentToken.expiresAt": "2099-01-01T00:00:00.000Z",

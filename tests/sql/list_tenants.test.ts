@@ -34,6 +34,14 @@ Deno.test("list_tenants() shows a user without a membership nothing, and an API 
   }
 });
 
+Deno.test("list_tenants() counts a user's requests, with or without a membership", async () => {
+  await using db = await TestDatabase.create();
+  const caller = { kind: "member", user_id: await createUser(db) };
+  const answers = await Promise.allSettled(Array.from({ length: 510 }, () => list(db, caller)));
+  const refusals = answers.flatMap((answer) => answer.status === "rejected" ? [answer.reason.code] : []);
+  assert.deepEqual([refusals.length >= 10, new Set(refusals)], [true, new Set(["MU018"])]);
+});
+
 Deno.test("list_tenants() pages through all tenants by name, and finds one", async () => {
   await using db = await TestDatabase.create();
   const names = ["b", "a", "c", "e", "d"];
