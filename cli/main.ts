@@ -5,7 +5,8 @@ import { UsageError } from "../shared/usage-error.ts";
 import { createApi } from "./api.ts";
 import { createAuth } from "./auth.ts";
 import { type Command, parseCommand } from "./command.ts";
-import { readConnection } from "./connection.ts";
+import { type Connection, readConnection } from "./connection.ts";
+import type { Context } from "./define-command.ts";
 
 /** Runs one command; answers the exit code: 0 done, 1 refused by the server or found wrong, 2 not understood. */
 async function main(args: string[]): Promise<number> {
@@ -22,12 +23,7 @@ async function main(args: string[]): Promise<number> {
     return 0;
   }
   try {
-    const connection = await readConnection(Deno.env.toObject(), (path) => Deno.readTextFile(path));
-    const { service } = createClients({ ...connection, publishableKey: connection.secretKey });
-    const { record, text, failed = false } = await command.work({
-      api: createApi(connection),
-      auth: createAuth(service),
-    });
+    const { record, text, failed = false } = await command.work(await findProject());
     console.log(command.json ? JSON.stringify(record) : printable(text));
     return failed ? 1 : 0;
   } catch (error) {
@@ -45,6 +41,21 @@ async function main(args: string[]): Promise<number> {
     }
     return 1;
   }
+}
+
+/** Says that there is no project when a command wants one: not every command does. */
+async function findProject(): Promise<Context> {
+  let connection: Connection;
+  try {
+    connection = await readConnection(Deno.env.toObject(), (path) => Deno.readTextFile(path));
+  } catch (error) {
+    const refuse = () => {
+      throw error;
+    };
+    return Object.defineProperties({} as Context, { api: { get: refuse }, auth: { get: refuse } });
+  }
+  const { service } = createClients({ ...connection, publishableKey: connection.secretKey });
+  return { api: createApi(connection), auth: createAuth(service) };
 }
 
 Deno.exit(await main(Deno.args));

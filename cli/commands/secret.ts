@@ -101,8 +101,8 @@ export function makeMasterKey(now: number): Outcome {
   const masterKeys = { [id]: random(32) };
   return {
     record: { masterKeys },
-    text: "A master key. It is shown once; put it first in MUSTER_MASTER_KEYS, before the keys that are there:\n\n" +
-      JSON.stringify(masterKeys),
+    text: "A master key. It is shown once. Where MUSTER_MASTER_KEYS has others, put it first, before them:\n\n" +
+      `MUSTER_MASTER_KEYS=${JSON.stringify(masterKeys)}`,
   };
 }
 

@@ -154,7 +154,7 @@ Deno.test("muster secret sets from standard input, lists, rotates and deletes", 
     (await muster("", "rotate-master-key")).stdout,
     /^Encrypted 0 secrets anew with master key \S+; no secret needs another/,
   );
-  assert.match((await muster("", "make-master-key")).stdout, /\{"k\d{8}-[\w-]{4}":"[\w-]{43}"\}/);
+  assert.match((await muster("", "make-master-key")).stdout, /^MUSTER_MASTER_KEYS=\{"k\d{8}-[\w-]{4}":"[\w-]{43}"\}$/m);
 });
 
 async function tenantNames(id: string): Promise<[{ name: string }]> {

@@ -41,6 +41,9 @@ Deno.test("muster says what to do when no local stack runs", async () => {
   const { code, stderr } = await run({ MUSTER_DATA_DIR: folder }, "cli/main.ts", "api-key", "create").output();
   assert.equal(code, 2);
   assert.match(new TextDecoder().decode(stderr), /^Cannot find a project: start the local stack with npm start/);
+  // A key is made before there is a project that could use it.
+  const made = await run({ MUSTER_DATA_DIR: folder }, "cli/main.ts", "secret", "make-master-key").output();
+  assert.match(new TextDecoder().decode(made.stdout), /^MUSTER_MASTER_KEYS=\{/m);
   await Deno.remove(folder);
 });
 
