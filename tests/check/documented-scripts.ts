@@ -30,7 +30,7 @@ export const documentedScripts: Check = {
 
 /** The scripts that a text tells its reader to run, with their lines from 1. */
 export function npmScripts(text: string): { name: string; line: number }[] {
-  return [...text.matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g)].map((match) => ({
+  return [...text.matchAll(/\bnpm (?:run (?:--silent )?([\w:-]+)|(start|test)\b)/g)].map((match) => ({
     name: match[1] ?? match[2]!,
     line: text.slice(0, match.index).split("\n").length,
   }));
