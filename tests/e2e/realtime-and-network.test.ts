@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Network } from "./network.ts";
+import { Network } from "../support/network.ts";
 import { createWorld, until } from "./world.ts";
 
 Deno.test("without Realtime a worker polls, and jobs start all the same", async () => {

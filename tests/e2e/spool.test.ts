@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
-import { Network } from "./network.ts";
+import { Network } from "../support/network.ts";
 import { createWorld, until } from "./world.ts";
 
 const needsNetwork = { ignore: !Network.isPossible };

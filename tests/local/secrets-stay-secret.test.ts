@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MusterClient } from "../../worker/index.ts";
+import { Network } from "../support/network.ts";
 import { startWorker, testHandlers, type WorkerProcess } from "../support/worker-process.ts";
 import { Haystack, needlesOf } from "./support/haystack.ts";
-import { RecordingLine } from "./support/recording-line.ts";
 import { type Ask, asker, createScene, holdJob, listen } from "./support/secret-scene.ts";
 
 /** Parts that stay as they are in JSON, URLs and logs, so that they are found wherever the value is. */
@@ -33,7 +33,9 @@ Deno.test("a planted secret is nowhere in what the system writes, says or answer
   const ask = asker(scene, { onText: (text) => haystack.add("an answer", text) });
   const app = new MusterClient({ url: stack.url, apiKey, fetch: recording((text) => haystack.add("an answer", text)) });
   try {
-    await using line = new RecordingLine(stack.url);
+    const received: string[] = [];
+    const decoder = new TextDecoder("latin1");
+    await using line = new Network(stack.url, (bytes) => received.push(decoder.decode(bytes)));
     await using heard = await listen(scene, (text) => haystack.add("a websocket", text));
     for (const [name, value] of Object.entries(planted)) {
       const set = await ask("/secrets", { name, value, allowedTypes: ["test.*"] });
@@ -66,15 +68,17 @@ Deno.test("a planted secret is nowhere in what the system writes, says or answer
     assert.deepEqual((await app.wait(used.id, { timeoutSeconds: 120 })).result, hashes, "handlers have the values");
 
     // A result that waits on disk, and comes too late: it is kept as evidence.
-    const slow = await app.submit({ type: "test.secret.slow", payload: { seconds: 1 }, secrets: names });
-    await worker.waitFor((said) => said.event === "job.started" && said["jobId"] === slow.id);
+    const untilFile = join(folder, "line-is-cut");
+    const late = await app.submit({ type: "test.secret.held", payload: { untilFile }, secrets: names });
+    await worker.waitFor((said) => said.event === "job.started" && said["jobId"] === late.id);
     line.cut();
+    await Deno.writeTextFile(untilFile, "");
     await worker.waitFor("result.spooled");
     await haystack.addFolder("the worker's files", folder);
-    await app.cancel(slow.id);
+    await app.cancel(late.id);
     line.mend();
     await worker.waitFor("result.stale");
-    assert.equal((await app.get(slow.id)).lateResults?.length, 1);
+    assert.equal((await app.get(late.id)).lateResults?.length, 1);
 
     const held = await holdJob(scene, ["WORD"]);
     assert.equal((await held.open(ask, 2)).body.code, "stale_attempt");
@@ -89,7 +93,7 @@ Deno.test("a planted secret is nowhere in what the system writes, says or answer
     for (const { lines, errors } of workers) {
       haystack.add("the worker's output", lines.map((said) => JSON.stringify(said)).join("\n") + errors);
     }
-    haystack.add("the worker's line", line.received());
+    haystack.add("the worker's line", received.join(""));
     await haystack.addFolder("the worker's files", folder);
     await haystack.addFolder("the stack's files", dataDir);
     await haystack.addDatabase(stack.adminDbUrl);

@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import { sleep } from "../../../shared/sleep.ts";
 import { type Job, MusterClient, MusterError } from "../../../worker/index.ts";
+import { retryDelay } from "../../../worker/retry-delay.ts";
 import { Random } from "../../support/random.ts";
 import { Journal } from "./journal.ts";
 import type { Proxy } from "./proxy.ts";
+import { pauseUntil } from "./pauses.ts";
 import { planJob, type PlannedJob } from "./work-plan.ts";
 
 export interface AppSettings {
@@ -82,14 +84,14 @@ export class App implements Disposable {
   }
 
   async #untilAnswered<T>(call: () => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let failures = 1;; failures += 1) {
       try {
         return await call();
       } catch (error) {
         this.#signal.throwIfAborted();
         const code = error instanceof MusterError ? error.code : "other";
         this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
-        await sleep(250, this.#signal);
+        await sleep(retryDelay(failures, { capMs: 500, error }), this.#signal);
       }
     }
   }
@@ -133,10 +135,11 @@ export class Load {
     const { apps, tenant, until, endedCount, slots } = this.#options;
     let rounds = 0;
     const begunAt = performance.now();
+    let nextAt = begunAt;
     while (!until.aborted) {
       const isRush = (performance.now() - begunAt) % waveMs < rushMs;
       if (this.#index - endedCount() >= slots * (isRush ? 4 : 0.3) || this.#pending.size > 200) {
-        await sleep(50);
+        await sleep(50, until);
         continue;
       }
       const jobs = Array.from(
@@ -153,7 +156,9 @@ export class Load {
         const foreign = this.#options.foreignJob();
         if (foreign !== undefined) this.#keep(this.#random.pick(apps).peek(foreign));
       }
-      await sleep(this.#random.between(20, 120));
+      // Waves come when the seed has them come, whatever has become of those before.
+      nextAt = Math.max(nextAt, performance.now() - 120) + this.#random.between(20, 120);
+      await pauseUntil(nextAt, until);
     }
   }
 

@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import postgres from "postgres";
 import { startLocalStack } from "../../../local/stack.ts";
-import { sleep } from "../../../shared/sleep.ts";
 import { Load } from "./apps.ts";
 import { audit } from "./auditor/audit.ts";
 import { gather } from "./auditor/evidence.ts";
@@ -9,7 +8,7 @@ import { Recorder } from "./auditor/recorder.ts";
 import { aftermaths } from "./auditor/recovery.ts";
 import { clearFaults, type Field, type MadeFault, makeFault } from "./faults.ts";
 import { LiveJobs, stuckAfterMs, untilQuiet } from "./live-jobs.ts";
-import { pauseUntil, unlessAborted } from "./pauses.ts";
+import { pauseUntil, unlessAborted, withPatience } from "./pauses.ts";
 import type { Outcome } from "./report.ts";
 import { setUp } from "./scene.ts";
 import { briefBelowMinutes, planFaults, scheduleHash } from "./schedule.ts";
@@ -87,7 +86,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
       const asked = looking<{ attempt: string }[]>`
         select id || '/' || attempts as attempt from muster.jobs
         where worker_id = ${workerId} and status in ('assigned', 'running')`.catch(() => []);
-      const rows = await Promise.race([asked, sleep(2_000, signal).then(() => [])]);
+      const rows = await withPatience(asked, 2_000, signal) ?? [];
       return rows.map(({ attempt }) => attempt);
     },
   };
@@ -118,7 +117,8 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   await Promise.all(running);
   const answered = Promise.all(loads.map((load) => load.settled()));
   await untilQuiet(live, recorder, workers, signal, log);
-  await withPatience(answered, signal);
+  // The auditor tells which answers are missing, so that the campaign must not wait for them for ever.
+  await withPatience(answered, stuckAfterMs, signal);
   const quietSeconds = (performance.now() - quietFrom) / 1000;
 
   await Promise.all(workers.map((worker) => worker.stop(30_000)));
@@ -153,18 +153,9 @@ async function writeHistory(path: string, { commits }: Recorder): Promise<void> 
 
 /** Starts workers again that ended by themselves, as a service manager does; what they said is kept as evidence. */
 async function reviveWorkers(workers: readonly CampaignWorker[], signal: AbortSignal): Promise<void> {
-  const ends = new Map(workers.map((worker) => [worker, 0]));
-  while (!signal.aborted) {
-    for (const worker of workers) {
-      if (worker.unexpectedEnds.length === ends.get(worker) || worker.isUp) continue;
-      ends.set(worker, worker.unexpectedEnds.length);
+  await Promise.all(workers.map(async (worker) => {
+    for (let known = 0; await worker.endedUnexpectedly(known, signal); known = worker.unexpectedEnds.length) {
       worker.start();
     }
-    await sleep(500, signal);
-  }
-}
-
-/** The auditor tells which answers are missing, so that the campaign must not wait for them for ever. */
-async function withPatience(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  await Promise.race([promise, sleep(stuckAfterMs, signal)]);
+  }));
 }

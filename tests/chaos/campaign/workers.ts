@@ -192,6 +192,22 @@ export class CampaignWorker implements AsyncDisposable {
     return false;
   }
 
+  /** True once it has ended unexpectedly more often than is known; false when the signal fires first. */
+  async endedUnexpectedly(known: number, signal: AbortSignal): Promise<boolean> {
+    while (!signal.aborted && this.unexpectedEnds.length <= known) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          signal.removeEventListener("abort", done);
+          this.#waiting.delete(done);
+          resolve();
+        };
+        signal.addEventListener("abort", done, { once: true });
+        this.#waiting.add(done);
+      });
+    }
+    return !signal.aborted;
+  }
+
   /** How many executions have ended, by its journal: it knows before anybody is told. */
   async endCount(): Promise<number> {
     const text = await Deno.readTextFile(join(this.settings.folder, "journal.jsonl")).catch(() => "");

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { sleep } from "../../../shared/sleep.ts";
 import { defineHandler, FinalError } from "../../../worker/index.ts";
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -51,12 +52,14 @@ const tell = defineHandler({
   },
 });
 
-/** Takes some time before it answers with its secrets. */
-const slow = defineHandler({
-  type: "test.secret.slow",
-  payload: z.object({ seconds: z.number() }),
-  async handle({ payload, secrets }) {
-    await new Promise((resolve) => setTimeout(resolve, payload.seconds * 1000));
+/** Answers with its secrets once a file is there. */
+const held = defineHandler({
+  type: "test.secret.held",
+  payload: z.object({ untilFile: z.string() }),
+  async handle({ payload, secrets, signal }) {
+    while (!signal.aborted && !await Deno.stat(payload.untilFile).then(() => true, () => false)) {
+      await sleep(20, signal);
+    }
     return { ...secrets };
   },
 });
@@ -68,4 +71,4 @@ const leak = defineHandler({
   handle: async ({ secrets, artifact }) => void await artifact("leak.txt", Object.values(secrets).join("\n")),
 });
 
-export default [use, tell, slow, leak];
+export default [use, tell, held, leak];

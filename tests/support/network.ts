@@ -1,15 +1,18 @@
-import { project } from "../support/project.ts";
+import { project } from "./project.ts";
 
-/** A stretch of network between a worker and the project, which a test can cut. Forwards plain TCP. */
+/** A stretch of network between a worker and a project, which a test can cut and listen to. Forwards plain TCP. */
 export class Network implements AsyncDisposable {
   readonly url: string;
   readonly #listener: Deno.TcpListener;
   readonly #connections = new Set<Deno.TcpConn>();
   readonly #target: URL;
+  readonly #received: ((bytes: Uint8Array) => void) | undefined;
   #isUp = true;
 
-  constructor() {
-    this.#target = new URL(project.url);
+  /** `received` is told what comes from the project, on all connections. */
+  constructor(target = project.url, received?: (bytes: Uint8Array) => void) {
+    this.#target = new URL(target);
+    this.#received = received;
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     this.url = `http://127.0.0.1:${this.#listener.addr.port}`;
     void this.#accept();
@@ -49,7 +52,17 @@ export class Network implements AsyncDisposable {
     try {
       const to = await Deno.connect({ hostname: this.#target.hostname, port: Number(this.#target.port || 80) });
       this.#connections.add(to);
-      await Promise.allSettled([from.readable.pipeTo(to.writable), to.readable.pipeTo(from.writable)]);
+      const received = this.#received;
+      const heard = new TransformStream<Uint8Array, Uint8Array>({
+        transform(bytes, controller) {
+          received?.(bytes);
+          controller.enqueue(bytes);
+        },
+      });
+      await Promise.allSettled([
+        from.readable.pipeTo(to.writable),
+        to.readable.pipeThrough(heard).pipeTo(from.writable),
+      ]);
       this.#connections.delete(to);
       close(to);
     } catch {
