@@ -1,6 +1,7 @@
 import type postgres from "postgres";
 import { createTenant, submit, type TestTenant, workerOf } from "../tests/support/actors.ts";
 import type { TestDatabase } from "../tests/support/database.ts";
+import { placeJobs } from "../tests/support/places.ts";
 
 /** What the simulation is about; the shares of states follow from it. */
 export type FleetSize = { workers: number; jobs: number };
@@ -33,6 +34,7 @@ export async function fillFleet(db: TestDatabase, { workers, jobs }: FleetSize):
     await insertJobs(tx, tenant, seeds, jobs);
   });
   await db.sql`delete from muster.jobs where id = any (${seeds})`;
+  await placeJobs(db.sql);
   await db.sql`vacuum analyze`;
   const ids = async (held: number) =>
     (await db.sql`select id from muster.worker_devices where held_count = ${held} order by id`).map((row) => row.id);
@@ -98,9 +100,9 @@ async function insertJobs(
     select ${base}, c.class_id, c.requires, 'scheduled', ${payload}, now.at + interval '1 day', now.at, now.at
     from generate_series(1, ${jobs}::integer / 100) i cross join ${gpu} cross join ${at}`;
   await tx`
-    insert into muster.jobs (${columns}, concurrency_key)
+    insert into muster.jobs (${columns}, concurrency_key, waiting_for)
     select ${base}, c.class_id, c.requires, case i when 1 then 'queued' else 'blocked' end::muster.job_status, ${payload},
-      now.at, now.at, now.at, 'one at a time'
+      now.at, now.at, now.at, 'one at a time', case when i > 1 then 'concurrency' end
     from generate_series(1, ${jobs}::integer / 1000) i cross join ${gpu} cross join ${at}`;
   await tx`insert into muster.concurrency_keys (tenant_id, key) values (${tenant.id}, 'one at a time')`;
   const [row] = await tx`select count(*)::integer as made from muster.jobs`;

@@ -2,6 +2,43 @@
 
 create type muster.worker_status as enum ('online', 'draining', 'offline', 'revoked');
 
+-- What a job takes of a worker beside its slots: amounts by name. Numbers of JSON are decimals, so sums come out even.
+create function muster_private.add_resources(held jsonb, resources jsonb, times integer) returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if add_resources.resources = '{}' or add_resources.times = 0 then
+    return add_resources.held;
+  end if;
+  return (
+    select coalesce(jsonb_object_agg(s.name, s.amount), '{}')
+    from (
+      select a.name, sum(a.amount) as amount
+      from (
+        select h.key as name, (h.value #>> '{}')::numeric as amount from jsonb_each(add_resources.held) h
+        union all
+        select r.key, (r.value #>> '{}')::numeric * add_resources.times from jsonb_each(add_resources.resources) r
+      ) a
+      group by a.name
+    ) s
+    where s.amount <> 0
+  );
+end
+$$;
+comment on function muster_private.add_resources(jsonb, jsonb, integer) is
+  'What is held once so many more take these resources; a negative number gives them back';
+
+create function muster_private.are_within(held jsonb, resources jsonb) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return not exists (
+    select from jsonb_each(are_within.held) h
+    where (h.value #>> '{}')::numeric not between 0 and coalesce((are_within.resources ->> h.key)::numeric, 0));
+end
+$$;
+comment on function muster_private.are_within(jsonb, jsonb) is 'Whether no resource is held beyond what there is of it';
+
 create table muster.worker_devices (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references muster.tenants on delete cascade,
@@ -18,10 +55,14 @@ create table muster.worker_devices (
   labels jsonb not null default '{}',
   slots integer not null default 1,
   held_count integer not null default 0,
+  resources jsonb not null default '{}',
+  held_resources jsonb not null default '{}',
+  measured_capabilities text[] not null default '{}',
   status muster.worker_status not null default 'offline',
   listening boolean not null default false,
   deaf boolean not null default false,
   drain_requested_at timestamptz,
+  cordoned_at timestamptz,
   session_id uuid,
   version text,
   last_assigned_at timestamptz,
@@ -32,12 +73,17 @@ create table muster.worker_devices (
   foreign key (tenant_id, enrollment_token_id) references muster.enrollment_tokens (tenant_id, id),
   constraint slots_are_1_to_256 check (slots between 1 and 256),
   constraint workers_hold_at_most_their_slots check (held_count between 0 and slots),
+  constraint workers_hold_at_most_their_resources
+    check (held_resources = '{}' or muster_private.are_within(held_resources, resources)),
   constraint capabilities_are_few check (cardinality(capabilities) <= 100),
   constraint only_ephemeral_workers_are_forgotten check (ephemeral or num_nonnulls(forget_at, forgotten_at) = 0),
   constraint forgotten_workers_are_shut_out check (forgotten_at is null or status = 'revoked' and forget_at is null)
 ) with (fillfactor = 70);
 comment on table muster.worker_devices is
-  'Enrolled machines. held_count tallies the jobs assigned to or running on a worker; allowed_capabilities null allows any';
+  'Enrolled machines. held_count tallies the slots of the jobs assigned to or running on a worker; allowed_capabilities null allows any';
+comment on column muster.worker_devices.resources is 'What it has of each named resource; held_resources is what its jobs use of it';
+comment on column muster.worker_devices.cordoned_at is 'Since then it is given nothing new, and stays online';
+comment on column muster.worker_devices.measured_capabilities is 'Those of its capabilities that its own probes have found';
 comment on column muster.worker_devices.forget_at is 'An ephemeral worker that is not back by then is forgotten; null while it is there';
 comment on column muster.worker_devices.forgotten_at is
   'Since then the row is only what the history of its jobs refers to: its key is erased, and no list shows it';
@@ -47,7 +93,7 @@ comment on column muster.worker_devices.deaf is 'It beats, but did not echo the 
 -- In the order in which workers are given jobs: the least loaded first.
 create index worker_devices_available_idx on muster.worker_devices
   (tenant_id, (held_count::real / slots), last_assigned_at nulls first, id)
-  where status = 'online' and listening and not deaf and held_count < slots;
+  where status = 'online' and cordoned_at is null and listening and not deaf and held_count < slots;
 create index worker_devices_of_token_idx on muster.worker_devices (tenant_id, enrollment_token_id);
 create index worker_devices_to_forget_idx on muster.worker_devices (forget_at) where forget_at is not null;
 

@@ -1,4 +1,7 @@
 -- Jobs and all that hangs on them: the requirement sets they share, their events, their files.
+--
+-- No index on jobs names a column that changes while a job lives, so its updates stay within its page. What the scheduler
+-- searches by stands in the narrow tables of muster_private, a row for as long as a job is in that state.
 
 create type muster.job_status as enum (
   'scheduled', 'blocked', 'queued', 'assigned', 'running', 'succeeded', 'failed', 'cancelled');
@@ -9,7 +12,12 @@ create table muster.job_classes (
   digest text not null,
   requires text[] not null,
   labels jsonb not null,
+  expressions jsonb not null default '[]',
+  preferences jsonb not null default '[]',
+  resources jsonb not null default '{}',
+  slots smallint not null default 1,
   created_at timestamptz not null default muster_private.now(),
+  constraint slots_are_1_to_256 check (slots between 1 and 256),
   unique (tenant_id, digest),
   unique (tenant_id, id)
 );
@@ -19,13 +27,15 @@ create table muster.worker_classes (
   worker_id uuid not null,
   class_id bigint not null,
   tenant_id uuid not null,
+  preference real not null default 0,
   primary key (worker_id, class_id),
   foreign key (tenant_id, worker_id) references muster.worker_devices (tenant_id, id) on delete cascade,
   foreign key (tenant_id, class_id) references muster.job_classes (tenant_id, id) on delete cascade
 );
-comment on table muster.worker_classes is 'Which workers can serve which classes';
+comment on table muster.worker_classes is
+  'Which workers can serve which classes; of those that can, the ones of higher preference are given its jobs first';
 create index worker_classes_of_worker_idx on muster.worker_classes (tenant_id, worker_id);
-create index worker_classes_of_class_idx on muster.worker_classes (tenant_id, class_id, worker_id);
+create index worker_classes_of_class_idx on muster.worker_classes (tenant_id, class_id, preference desc, worker_id);
 
 create sequence muster.job_positions;
 comment on sequence muster.job_positions is 'Order in which jobs were handed in';
@@ -48,6 +58,9 @@ create table muster.jobs (
   correlation_id text,
   concurrency_key text,
   priority smallint not null default 0,
+  rank bigint not null default 0,
+  fairness_key text,
+  fairness_weight smallint not null default 1,
   attempts integer not null default 0,
   released_count integer not null default 0,
   max_attempts integer not null default 3,
@@ -59,7 +72,14 @@ create table muster.jobs (
   secret_names text[] not null default '{}',
   notify boolean not null default false,
   retry_of uuid,
+  parent_id uuid,
+  waiting_for text,
+  policy jsonb not null default '{}',
+  has_gates boolean not null
+    generated always as (concurrency_key is not null or policy ?| '{rate_limit,affinity,resource_ref}'::text[]) stored,
+  last_sequence bigint not null default 0,
   run_at timestamptz not null,
+  start_by timestamptz,
   expires_at timestamptz,
   attempt_deadline_at timestamptz,
   created_at timestamptz not null,
@@ -69,9 +89,7 @@ create table muster.jobs (
   started_at timestamptz,
   finished_at timestamptz,
   unique (tenant_id, id),
-  foreign key (tenant_id, class_id) references muster.job_classes (tenant_id, id),
   foreign key (tenant_id, executor_id) references muster.executors (tenant_id, id),
-  foreign key (tenant_id, worker_id) references muster.worker_devices (tenant_id, id),
   constraint held_jobs_name_their_worker
     check (status not in ('assigned', 'running') or worker_id is not null),
   constraint waiting_jobs_name_no_worker
@@ -80,7 +98,11 @@ create table muster.jobs (
     check ((status in ('assigned', 'running')) = (attempt_deadline_at is not null)),
   constraint ended_jobs_say_when
     check ((status in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null)),
-  constraint blocked_jobs_have_a_key check (status <> 'blocked' or concurrency_key is not null),
+  constraint blocked_jobs_say_what_they_wait_for
+    check ((status = 'blocked') = (waiting_for is not null)),
+  constraint reasons_to_wait_are_known
+    check (waiting_for in ('dependencies', 'children', 'concurrency', 'rate', 'affinity')),
+  constraint weights_are_1_to_100 check (fairness_weight between 1 and 100),
   constraint priorities_are_small check (priority between -100 and 100),
   constraint attempts_are_limited check (max_attempts between 1 and 20),
   constraint secrets_are_few check (cardinality(secret_names) <= 20)
@@ -88,16 +110,13 @@ create table muster.jobs (
 comment on table muster.jobs is
   'Units of work. attempts is the number of the current attempt, its fencing token; released_count counts the attempts '
   'that were handed back and do not spend the job''s tries';
+comment on column muster.jobs.rank is 'Order among the jobs of a class and priority; where it is equal, position tells';
+comment on column muster.jobs.waiting_for is 'What a blocked job waits for';
+comment on column muster.jobs.policy is 'What few jobs have: limits, affinity, and how failures are retried';
+comment on column muster.jobs.has_gates is 'Whether it may be kept from the queue each time it comes to it';
+comment on column muster.jobs.last_sequence is 'Number of its last event';
+comment on column muster.jobs.start_by is 'An attempt must have started by then';
 
-create index jobs_claimable_idx on muster.jobs (tenant_id, class_id, priority desc, position) where status = 'queued';
-create index jobs_held_idx on muster.jobs (tenant_id, worker_id) where status in ('assigned', 'running');
-create index jobs_overdue_idx on muster.jobs (attempt_deadline_at) where status in ('assigned', 'running');
-create index jobs_due_idx on muster.jobs (run_at) where status = 'scheduled';
-create index jobs_expiring_idx on muster.jobs (expires_at)
-  where expires_at is not null and status in ('scheduled', 'blocked', 'queued', 'assigned', 'running');
-create index jobs_blocked_idx on muster.jobs (tenant_id, concurrency_key, priority desc, position) where status = 'blocked';
-create index jobs_admitted_idx on muster.jobs (tenant_id, concurrency_key)
-  where concurrency_key is not null and status in ('queued', 'assigned', 'running');
 create unique index jobs_idempotency_key_idx on muster.jobs (tenant_id, idempotency_key) where idempotency_key is not null;
 create index jobs_newest_idx on muster.jobs (tenant_id, created_at desc, id desc);
 create index jobs_of_executor_idx on muster.jobs (tenant_id, executor_id, created_at desc);
@@ -138,7 +157,6 @@ create table muster.job_events (
   data jsonb not null,
   created_at timestamptz not null,
   primary key (job_id, sequence),
-  foreign key (job_id) references muster.jobs (id) on delete cascade,
   constraint kinds_are_known check (kind in ('status', 'progress', 'log', 'chunk'))
 );
 comment on table muster.job_events is
@@ -210,6 +228,41 @@ comment on table muster.job_inputs is 'Artifacts that a job may read, in the ord
 create index job_inputs_of_job_idx on muster.job_inputs (tenant_id, job_id);
 create index job_inputs_of_artifact_idx on muster.job_inputs (tenant_id, artifact_id);
 
+-- The fields of a job that its policy was made of, as they were submitted.
+create function muster_private.policy_json(policy jsonb) returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if policy_json.policy = '{}' then
+    return policy_json.policy;
+  end if;
+  return policy_json.policy - '{retry,batch}'::text[] || jsonb_strip_nulls(jsonb_build_object(
+    'retry_backoff', policy_json.policy -> 'retry' -> 'backoff', 'retry_jitter', policy_json.policy -> 'retry' -> 'jitter',
+    'final_errors', policy_json.policy -> 'retry' -> 'final_errors'));
+end
+$$;
+comment on function muster_private.policy_json(jsonb) is 'A policy as the fields of a job';
+
+create function muster_private.policy_of(item jsonb) returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if not policy_of.item ?| '{concurrency_limit,concurrency_policy,rate_limit,after_policy,affinity,resource_ref,retry_backoff,retry_jitter,final_errors}'::text[] then
+    return '{}';
+  end if;
+  return jsonb_strip_nulls(jsonb_build_object(
+      'concurrency_limit', policy_of.item -> 'concurrency_limit', 'concurrency_policy', policy_of.item -> 'concurrency_policy',
+      'rate_limit', policy_of.item -> 'rate_limit', 'after_policy', policy_of.item -> 'after_policy',
+      'affinity', policy_of.item -> 'affinity', 'resource_ref', policy_of.item -> 'resource_ref'))
+    || coalesce((
+      select jsonb_build_object('retry', r.fields)
+      from (select jsonb_strip_nulls(jsonb_build_object('backoff', policy_of.item -> 'retry_backoff',
+        'jitter', policy_of.item -> 'retry_jitter', 'final_errors', policy_of.item -> 'final_errors')) as fields) r
+      where r.fields <> '{}'), '{}');
+end
+$$;
+comment on function muster_private.policy_of(jsonb) is 'The policy of a job that is submitted';
+
 -- Shape of a job as every caller sees it.
 create function muster_private.job_json(job muster.jobs) returns jsonb
 language plpgsql stable set search_path = ''
@@ -229,7 +282,11 @@ begin
         (select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = job.id), '[]'),
       'secrets', job.secret_names, 'notify', job.notify, 'retry_of', job.retry_of,
       'attempt_timeout_seconds', extract(epoch from job.attempt_timeout)::integer,
-      'run_at', muster_private.iso(job.run_at), 'expires_at', muster_private.iso(job.expires_at))
+      'fairness_key', job.fairness_key, 'fairness_weight', job.fairness_weight,
+      'parent_id', job.parent_id, 'waiting_for', job.waiting_for,
+      'run_at', muster_private.iso(job.run_at), 'start_by', muster_private.iso(job.start_by),
+      'expires_at', muster_private.iso(job.expires_at))
+    || muster_private.policy_json(job.policy)
     || jsonb_build_object(
       'created_at', muster_private.iso(job.created_at), 'updated_at', muster_private.iso(job.updated_at),
       'queued_at', muster_private.iso(job.queued_at), 'assigned_at', muster_private.iso(job.assigned_at),

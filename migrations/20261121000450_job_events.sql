@@ -1,6 +1,6 @@
 -- What happened to a job: written by the scheduler and the worker that holds it, read by apps.
 
--- The rows of the jobs must be locked by the caller: the numbers have no gaps because writers take turns.
+-- The places of the jobs must be locked by the caller: the numbers have no gaps because writers take turns.
 -- The audit log gets one entry for up to 500 of them.
 create function muster_private.record_status(job_ids uuid[], at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -13,15 +13,16 @@ begin
     return;
   end if;
   v_actor := muster_private.current_actor();
-  with recorded as (
+  with numbered as (
+    update muster.jobs j set last_sequence = j.last_sequence + 1
+    where j.id = any (record_status.job_ids)
+    returning j.id, j.last_sequence, j.tenant_id, j.attempts, j.status, j.worker_id, j.error
+  ), recorded as (
     insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
-    select j.id,
-      1 + coalesce((select max(e.sequence) from muster.job_events e where e.job_id = j.id), 0),
-      j.tenant_id, j.attempts, 'status',
+    select j.id, j.last_sequence, j.tenant_id, j.attempts, 'status',
       jsonb_strip_nulls(jsonb_build_object('status', j.status, 'worker_id', j.worker_id, 'error', j.error)),
       record_status.at
-    from muster.jobs j
-    where j.id = any (record_status.job_ids)
+    from numbered j
     returning job_id, tenant_id, attempt, data
   ), parts as (
     select r.*, (row_number() over (partition by r.tenant_id) - 1) / v_most as part from recorded r
@@ -61,16 +62,14 @@ begin
   ) then
     perform muster_private.fail('MU004', 'Cannot report events: each has a number, a kind of progress, log or chunk, and data of at most 16 KiB');
   end if;
-  select coalesce(array_agg(l.id), '{}') into v_current from (
-    select j.id from muster.jobs j
-    where j.id in (select a.job_id from muster_private.attempts_of(store_events.events) a)
-      and j.tenant_id = (store_events.worker).tenant_id and j.worker_id = (store_events.worker).id
-      and j.status in ('assigned', 'running')
-    order by j.id for no key update
+  select coalesce(array_agg(l.job_id), '{}') into v_current from (
+    select h.job_id from muster_private.held_jobs h
+    where h.job_id in (select a.job_id from muster_private.attempts_of(store_events.events) a)
+      and h.tenant_id = (store_events.worker).tenant_id and h.worker_id = (store_events.worker).id
+    order by h.job_id for no key update
   ) l;
   if exists (
-    select from unnest(v_current) c (id)
-    where (select max(k.sequence) from muster.job_events k where k.job_id = c.id) >= 100000
+    select from muster.jobs j where j.id = any (v_current) and j.last_sequence >= 100000
   ) then
     perform muster_private.fail('MU015', 'Cannot report more events of a job: it has 100000', 'Hand large output back as an artifact');
   end if;
@@ -84,26 +83,31 @@ begin
     where j.id = any (v_current) and not exists (
       select from muster.job_events k
       where k.job_id = j.id and k.attempt = j.attempts and k.number = (e ->> 'number')::bigint)
+  ), latest as (
+    select distinct on (f.id) f.id, f.data from fresh f
+    where f.kind = 'progress' and not exists (
+      select from muster.job_events k
+      where k.job_id = f.id and k.attempt = f.attempts and k.number > f.number and k.kind = 'progress')
+    order by f.id, f.number desc
+  ), numbered as (
+    update muster.jobs j
+    set last_sequence = j.last_sequence + f.events,
+      progress = case when l.id is null then j.progress when l.data ->> 'fraction' is not null
+        then round(least(greatest((l.data ->> 'fraction')::numeric, 0), 1), 6) end,
+      progress_note = case when l.id is null then j.progress_note else left(l.data ->> 'note', 500) end,
+      updated_at = case when l.id is null then j.updated_at else store_events.at end
+    from (select n.id, count(*) as events from fresh n group by n.id) f
+    left join latest l on l.id = f.id
+    where j.id = f.id
+    returning j.id, j.last_sequence - f.events as before
   ), stored as (
     insert into muster.job_events (job_id, sequence, tenant_id, attempt, number, kind, data, created_at)
     select f.id,
-      coalesce((select max(k.sequence) from muster.job_events k where k.job_id = f.id), 0)
+      n.before
         + row_number() over (partition by f.id order by f.number),
       f.tenant_id, f.attempts, f.number, f.kind, f.data, store_events.at
-    from fresh f
+    from fresh f join numbered n on n.id = f.id
     returning job_id, number, kind, data
-  ), latest as (
-    select distinct on (s.job_id) s.job_id, s.number, s.data from stored s
-    where s.kind = 'progress' order by s.job_id, s.number desc
-  ), shown as (
-    update muster.jobs j
-    set progress = case when l.data ->> 'fraction' is not null
-        then round(least(greatest((l.data ->> 'fraction')::numeric, 0), 1), 6) end,
-      progress_note = left(l.data ->> 'note', 500), updated_at = store_events.at
-    from latest l
-    where j.id = l.job_id and not exists (
-      select from muster.job_events k
-      where k.job_id = j.id and k.attempt = j.attempts and k.number > l.number and k.kind = 'progress')
   )
   select count(*), jsonb_agg(to_jsonb(s)) into v_count, v_stored from stored s;
 

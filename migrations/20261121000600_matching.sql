@@ -96,7 +96,8 @@ end
 $$;
 comment on function muster_private.lock_going_idle(uuid) is 'Held by who makes slots free, from before the last look at the queue to the commit';
 
--- Gives locked, queued jobs to locked workers that have the slots: job n of the one array to worker n of the other.
+-- Gives ready jobs to locked workers that have room for them, job n of the one array to worker n of the other. The caller
+-- has the jobs' rows in ready_jobs.
 create function muster_private.give_jobs(job_ids uuid[], worker_ids uuid[], status muster.job_status, at timestamptz)
 returns void
 language plpgsql set search_path = ''
@@ -105,67 +106,127 @@ begin
   if coalesce(cardinality(give_jobs.job_ids), 0) = 0 then
     return;
   end if;
-  update muster.jobs j
-  set status = give_jobs.status, worker_id = g.worker_id, attempts = j.attempts + 1,
-    assigned_at = give_jobs.at, started_at = case when give_jobs.status = 'running' then give_jobs.at end,
-    progress = null, progress_note = null,
-    attempt_deadline_at = give_jobs.at + case when give_jobs.status = 'running'
-      then j.attempt_timeout else muster_private.timing('acknowledge') end,
-    updated_at = give_jobs.at
-  from unnest(give_jobs.job_ids, give_jobs.worker_ids) g (job_id, worker_id)
-  where j.id = g.job_id;
+  with given as (
+    update muster.jobs j
+    set status = give_jobs.status, worker_id = g.worker_id, attempts = j.attempts + 1,
+      assigned_at = give_jobs.at, started_at = case when give_jobs.status = 'running' then give_jobs.at end,
+      progress = null, progress_note = null,
+      attempt_deadline_at = give_jobs.at + case when give_jobs.status = 'running'
+        then j.attempt_timeout else muster_private.timing('acknowledge') end,
+      updated_at = give_jobs.at
+    from unnest(give_jobs.job_ids, give_jobs.worker_ids) g (job_id, worker_id)
+    where j.id = g.job_id
+    returning j.id, j.tenant_id, j.worker_id, j.class_id, j.attempts, j.attempt_deadline_at
+  ), left_queue as (
+    delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids)
+  ), placed as (
+    insert into muster_private.held_jobs (job_id, tenant_id, worker_id, class_id, attempt, is_running, deadline_at)
+    select g.id, g.tenant_id, g.worker_id, g.class_id, g.attempts, give_jobs.status = 'running', g.attempt_deadline_at
+    from given g
+  )
   update muster.worker_devices w
-  set held_count = w.held_count + g.job_count, last_assigned_at = give_jobs.at
-  from (select i as worker_id, count(*) as job_count from unnest(give_jobs.worker_ids) i group by i) g
+  set held_count = w.held_count + g.slots, last_assigned_at = give_jobs.at,
+    held_resources = case when g.resources is null then w.held_resources
+      else muster_private.add_resources(w.held_resources, g.resources, 1) end
+  from (
+    select n.worker_id, sum(c.slots) as slots, muster_private.sum_resources(array_agg(c.id)) as resources
+    from given n join muster.job_classes c on c.id = n.class_id
+    group by n.worker_id
+  ) g
   where w.id = g.worker_id;
+  if give_jobs.status = 'running' then
+    perform muster_private.note_start(give_jobs.job_ids);
+  end if;
   perform muster_private.record_status(give_jobs.job_ids, give_jobs.at);
 end
 $$;
 comment on function muster_private.give_jobs(uuid[], uuid[], muster.job_status, timestamptz) is
   'Starts an attempt of each job by its worker: ''assigned'' for a push, ''running'' where the answer hands them over';
 
--- Takes up to `want` queued jobs for a worker whose row the caller has locked, best first, class by class: the head of
--- each class is one index probe, so neither other classes' backlog nor history costs anything.
+-- What is left of a job's deadlines once an attempt has started.
+create function muster_private.note_start(job_ids uuid[]) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  update muster_private.job_deadlines d set at = j.expires_at
+  from muster.jobs j
+  where d.job_id = any (note_start.job_ids) and j.id = d.job_id and j.start_by is not null and j.expires_at is not null;
+  delete from muster_private.job_deadlines d using muster.jobs j
+  where d.job_id = any (note_start.job_ids) and j.id = d.job_id and j.expires_at is null;
+end
+$$;
+comment on function muster_private.note_start(uuid[]) is 'Jobs of which an attempt has started have no time any more by which to start';
+
+-- Takes up to `want` queued jobs for a worker whose row the caller has locked, best first, class by class, and those that
+-- are for this worker alone among them. The head of each class is one index probe, so neither other classes' backlog nor
+-- history costs anything. A class whose jobs are too large for what is free now does not keep others waiting; where small
+-- ones never end, a large one may therefore wait for long.
 create function muster_private.claim_for_worker(worker_id uuid, want integer, at timestamptz) returns uuid[]
 language plpgsql set search_path = ''
 as $$
 declare
   v_worker muster.worker_devices;
   v_left integer;
-  v_class_id bigint;
-  v_spent bigint[] := array[]::bigint[];
+  v_room integer;
+  v_source record;
   v_taken uuid[];
   v_claimed uuid[] := array[]::uuid[];
 begin
   select * into strict v_worker from muster.worker_devices w where w.id = claim_for_worker.worker_id;
   v_left := least(claim_for_worker.want, v_worker.slots - v_worker.held_count);
-  if v_worker.status <> 'online' or v_left < 1 then
+  if v_worker.status <> 'online' or v_worker.cordoned_at is not null or v_left < 1 then
     return v_claimed;
   end if;
-  loop
-    select wc.class_id into v_class_id
-    from muster.worker_classes wc
-    cross join lateral (
-      select j.priority, j.position from muster.jobs j
-      where j.tenant_id = v_worker.tenant_id and j.class_id = wc.class_id and j.status = 'queued'
-      order by j.priority desc, j.position limit 1
+  for v_source in
+    select c.id as class_id, c.slots, c.resources, head.is_own
+    from (
+      select wc.class_id, false as is_own, h.priority, h.rank, h.position
+      from muster.worker_classes wc
+      cross join lateral (
+        select r.priority, r.rank, r.position from muster_private.ready_jobs r
+        where r.tenant_id = v_worker.tenant_id and r.class_id = wc.class_id and r.worker_id is null
+        order by r.priority desc, r.rank, r.position limit 1
+      ) h
+      where wc.worker_id = v_worker.id
+      union all
+      (
+        select distinct on (o.class_id) o.class_id, true, o.priority, o.rank, o.position
+        from (
+          select r.class_id, r.priority, r.rank, r.position from muster_private.ready_jobs r
+          where r.tenant_id = v_worker.tenant_id and r.worker_id = v_worker.id
+            and exists (select from muster.worker_classes wc where wc.worker_id = v_worker.id and wc.class_id = r.class_id)
+          order by r.priority desc, r.rank, r.position limit v_left
+        ) o
+        order by o.class_id, o.priority desc, o.rank, o.position
+      )
     ) head
-    where wc.worker_id = v_worker.id and wc.class_id <> all (v_spent)
-    order by head.priority desc, head.position
-    limit 1;
-    exit when not found;
-
-    select coalesce(array_agg(head.id), '{}') into v_taken from (
-      select j.id from muster.jobs j
-      where j.tenant_id = v_worker.tenant_id and j.class_id = v_class_id and j.status = 'queued'
-      order by j.priority desc, j.position
-      limit v_left
-      for no key update skip locked
-    ) head;
+    join muster.job_classes c on c.id = head.class_id
+    order by head.priority desc, head.rank, head.position
+  loop
+    v_room := least(v_left, muster_private.room_for(v_worker, v_source.slots, v_source.resources));
+    continue when v_room < 1;
+    if v_source.is_own then
+      v_taken := array(
+        select r.job_id from muster_private.ready_jobs r
+        where r.tenant_id = v_worker.tenant_id and r.worker_id = v_worker.id and r.class_id = v_source.class_id
+        order by r.priority desc, r.rank, r.position
+        limit v_room
+        for update skip locked);
+    else
+      v_taken := array(
+        select r.job_id from muster_private.ready_jobs r
+        where r.tenant_id = v_worker.tenant_id and r.class_id = v_source.class_id and r.worker_id is null
+        order by r.priority desc, r.rank, r.position
+        limit v_room
+        for update skip locked);
+    end if;
+    continue when cardinality(v_taken) = 0;
     v_claimed := v_claimed || v_taken;
     v_left := v_left - cardinality(v_taken);
-    exit when v_left = 0;
-    v_spent := v_spent || v_class_id;
+    v_worker.held_count := v_worker.held_count + cardinality(v_taken) * v_source.slots;
+    v_worker.held_resources :=
+      muster_private.add_resources(v_worker.held_resources, v_source.resources, cardinality(v_taken));
+    exit when v_left < 1 or v_worker.held_count >= v_worker.slots;
   end loop;
   perform muster_private.give_jobs(
     v_claimed, array_fill(v_worker.id, array[cardinality(v_claimed)]), 'running', claim_for_worker.at);
@@ -183,61 +244,79 @@ begin
   return query
   with recursive hops as (
     (
-      select j.class_id as hop from muster.jobs j
-      where j.tenant_id = queued_classes.tenant_id and j.status = 'queued'
-      order by j.class_id limit 1
+      select r.class_id as hop from muster_private.ready_jobs r
+      where r.tenant_id = queued_classes.tenant_id and r.worker_id is null
+      order by r.class_id limit 1
     )
     union all
     select next.class_id from hops h
     cross join lateral (
-      select j.class_id from muster.jobs j
-      where j.tenant_id = queued_classes.tenant_id and j.status = 'queued' and j.class_id > h.hop
-      order by j.class_id limit 1
+      select r.class_id from muster_private.ready_jobs r
+      where r.tenant_id = queued_classes.tenant_id and r.worker_id is null and r.class_id > h.hop
+      order by r.class_id limit 1
     ) next
   )
   select h.hop from hops h;
 end
 $$;
-comment on function muster_private.queued_classes(uuid) is 'Classes of a tenant that have a job in the queue';
+comment on function muster_private.queued_classes(uuid) is
+  'Classes of a tenant that have a job in the queue which is for any worker';
 
--- Which workers get the next `want` jobs of a class, one entry a job, the least loaded first. Nothing is locked. Few
--- workers are asked one by one; among many that serve a class the first in the order of load are found soon.
+-- Which workers get the next `want` jobs of a class, one entry a job: those of the highest preference first, and of them
+-- the least loaded. Nothing is locked. Few workers are asked one by one; among many that serve a class the first in the
+-- order of load, or of preference where the class has any, are found soon.
 create function muster_private.next_workers(tenant_id uuid, class_id bigint, want integer, passed uuid[]) returns uuid[]
 language plpgsql stable set search_path = ''
 as $$
 declare
   v_few constant integer := 400;
+  v_class muster.job_classes;
   v_serving uuid[];
   v_ids uuid[];
 begin
+  select * into strict v_class from muster.job_classes c where c.id = next_workers.class_id;
   v_serving := array(
     select wc.worker_id from muster.worker_classes wc
     where wc.tenant_id = next_workers.tenant_id and wc.class_id = next_workers.class_id
-    order by wc.worker_id limit v_few + 1);
-  if cardinality(v_serving) <= v_few then
+    order by wc.preference desc, wc.worker_id limit v_few + 1);
+  if v_class.preferences = '[]' and cardinality(v_serving) <= v_few then
     v_ids := array(
       select w.id from muster.worker_devices w
       where w.id = any (v_serving)
-        and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+        and w.status = 'online' and w.cordoned_at is null and w.listening and not w.deaf and w.held_count < w.slots
         and w.id <> all (next_workers.passed)
+        and muster_private.room_for(w, v_class.slots, v_class.resources) > 0
       order by w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
+      limit next_workers.want);
+  elsif v_class.preferences <> '[]' then
+    v_ids := array(
+      select w.id from muster.worker_classes wc
+      join muster.worker_devices w on w.id = wc.worker_id
+      where wc.tenant_id = next_workers.tenant_id and wc.class_id = next_workers.class_id
+        and w.status = 'online' and w.cordoned_at is null and w.listening and not w.deaf and w.held_count < w.slots
+        and w.id <> all (next_workers.passed)
+        and muster_private.room_for(w, v_class.slots, v_class.resources) > 0
+      order by wc.preference desc, w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
       limit next_workers.want);
   else
     v_ids := array(
       select w.id from muster.worker_devices w
       where w.tenant_id = next_workers.tenant_id
-        and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+        and w.status = 'online' and w.cordoned_at is null and w.listening and not w.deaf and w.held_count < w.slots
         and w.id <> all (next_workers.passed)
         and exists (
           select from muster.worker_classes wc where wc.worker_id = w.id and wc.class_id = next_workers.class_id)
+        and muster_private.room_for(w, v_class.slots, v_class.resources) > 0
       order by w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
       limit next_workers.want);
   end if;
   return array(
     select w.id from muster.worker_devices w
-    cross join lateral generate_series(w.held_count, least(w.slots, w.held_count + next_workers.want) - 1) as held
+    join muster.worker_classes wc on wc.worker_id = w.id and wc.class_id = next_workers.class_id
+    cross join lateral generate_series(0,
+      least(muster_private.room_for(w, v_class.slots, v_class.resources), next_workers.want) - 1) as more
     where w.id = any (v_ids)
-    order by held::real / w.slots, w.last_assigned_at nulls first, w.id
+    order by wc.preference desc, (w.held_count + more * v_class.slots)::real / w.slots, w.last_assigned_at nulls first, w.id
     limit next_workers.want);
 end
 $$;
@@ -252,7 +331,7 @@ begin
   if not exists (
     select from muster.worker_devices w
     where w.tenant_id = assignable_classes.tenant_id
-      and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
+      and w.status = 'online' and w.cordoned_at is null and w.listening and not w.deaf and w.held_count < w.slots
   ) then
     return array[]::bigint[];
   end if;
@@ -264,9 +343,94 @@ $$;
 comment on function muster_private.assignable_classes(uuid) is
   'Classes of a tenant that have a job in the queue and a listening worker with a free slot';
 
+-- Locks the workers of a list that can still be pushed jobs, an entry a job, and passes over those in other hands;
+-- answers the entries that hold, in order.
+create function muster_private.lock_workers_for(class_id bigint, worker_ids uuid[]) returns uuid[]
+language plpgsql set search_path = ''
+as $$
+declare
+  v_class muster.job_classes;
+  v_given uuid[];
+begin
+  select * into strict v_class from muster.job_classes c where c.id = lock_workers_for.class_id;
+  with locked as (
+    select w.id, muster_private.room_for(w, v_class.slots, v_class.resources) as room from muster.worker_devices w
+    where w.id = any (lock_workers_for.worker_ids) and w.status = 'online' and w.cordoned_at is null
+      and w.listening and not w.deaf and w.held_count < w.slots
+    for no key update skip locked
+  )
+  select coalesce(array_agg(entry.id order by entry.n), '{}') into v_given
+  from (
+    select o.id, o.n, row_number() over (partition by o.id order by o.n) as turn
+    from unnest(lock_workers_for.worker_ids) with ordinality o (id, n)
+  ) entry
+  join locked l on l.id = entry.id and entry.turn <= l.room;
+  return v_given;
+end
+$$;
+comment on function muster_private.lock_workers_for(bigint, uuid[]) is
+  'Locks workers that are to be pushed jobs of a class; answers one entry a job, as far as they are free and have room';
+
+-- Pushes the jobs that are for one worker alone. It hops from worker to worker, so that many jobs for a busy one cost little.
+create function muster_private.assign_targeted_jobs(tenant_id uuid, at timestamptz) returns uuid[]
+language plpgsql set search_path = ''
+as $$
+declare
+  v_next record;
+  v_given uuid[];
+  v_jobs uuid[];
+  v_assigned uuid[] := array[]::uuid[];
+begin
+  for v_next in
+    with recursive hops as (
+      (
+        select r.worker_id as hop from muster_private.ready_jobs r
+        where r.tenant_id = assign_targeted_jobs.tenant_id and r.worker_id is not null
+        order by r.worker_id limit 1
+      )
+      union all
+      select next.worker_id from hops h
+      cross join lateral (
+        select r.worker_id from muster_private.ready_jobs r
+        where r.tenant_id = assign_targeted_jobs.tenant_id and r.worker_id > h.hop
+        order by r.worker_id limit 1
+      ) next
+    )
+    select w.id as worker_id, head.class_id, array_agg(head.job_id order by head.priority desc, head.rank, head.position) as jobs
+    from hops h
+    join muster.worker_devices w on w.id = h.hop
+    cross join lateral (
+      select r.job_id, r.class_id, r.priority, r.rank, r.position from muster_private.ready_jobs r
+      where r.tenant_id = assign_targeted_jobs.tenant_id and r.worker_id = w.id
+        and exists (select from muster.worker_classes wc where wc.worker_id = w.id and wc.class_id = r.class_id)
+      order by r.priority desc, r.rank, r.position limit w.slots - w.held_count
+    ) head
+    where w.status = 'online' and w.cordoned_at is null and w.listening and not w.deaf and w.held_count < w.slots
+    group by w.id, head.class_id
+    order by w.id, min(head.rank)
+  loop
+    v_jobs := array(
+      select r.job_id from muster_private.ready_jobs r
+      where r.job_id = any (v_next.jobs) and r.worker_id = v_next.worker_id
+      order by r.priority desc, r.rank, r.position
+      for update skip locked);
+    continue when cardinality(v_jobs) = 0;
+    v_given := muster_private.lock_workers_for(
+      v_next.class_id, array_fill(v_next.worker_id, array[cardinality(v_jobs)]));
+    v_jobs := v_jobs[:cardinality(v_given)];
+    perform muster_private.give_jobs(v_jobs, v_given, 'assigned', assign_targeted_jobs.at);
+    v_assigned := v_assigned || v_jobs;
+  end loop;
+  return v_assigned;
+end
+$$;
+comment on function muster_private.assign_targeted_jobs(uuid, timestamptz) is
+  'Gives jobs that are for one worker alone to it, where it listens and has room; answers which';
+
 -- Pushes queued jobs of the tenant to idle workers that listen, the best job to the least loaded, and nudges each worker
--- once. Takes the tenant lock: call it after every other lock. It goes in turns, a class a turn, the one with the best
--- head first: where slots are scarce its jobs may overtake older ones of other classes, never ones of higher priority.
+-- once; before them those that are for one worker alone. Takes the tenant lock: call it after every other lock. It goes in
+-- turns, a class a turn, the one with the best head first: where slots are scarce its jobs may overtake older ones of other
+-- classes, never ones of higher priority.
 create function muster_private.assign_jobs(tenant_id uuid, at timestamptz) returns integer
 language plpgsql set search_path = ''
 as $$
@@ -279,39 +443,40 @@ declare
   v_workers uuid[];
   v_given uuid[];
   v_jobs uuid[];
-  v_assigned uuid[] := array[]::uuid[];
+  v_assigned uuid[];
 begin
   perform muster_private.lock_queueing(assign_jobs.tenant_id);
+  v_assigned := muster_private.assign_targeted_jobs(assign_jobs.tenant_id, assign_jobs.at);
   v_classes := muster_private.assignable_classes(assign_jobs.tenant_id);
   loop
     select c.class_id, head.priority, lead(head.priority) over best as next_priority
     into v_head
     from unnest(v_classes) c (class_id)
     cross join lateral (
-      select j.priority, j.position from muster.jobs j
-      where j.tenant_id = assign_jobs.tenant_id and j.class_id = c.class_id and j.status = 'queued'
-      order by j.priority desc, j.position limit 1
+      select r.priority, r.rank, r.position from muster_private.ready_jobs r
+      where r.tenant_id = assign_jobs.tenant_id and r.class_id = c.class_id and r.worker_id is null
+      order by r.priority desc, r.rank, r.position limit 1
     ) head
-    window best as (order by head.priority desc, head.position)
-    order by head.priority desc, head.position
+    window best as (order by head.priority desc, head.rank, head.position)
+    order by head.priority desc, head.rank, head.position
     limit 1;
     exit when not found;
 
     select count(*) into v_want from (
-      select from muster.jobs j
-      where j.tenant_id = assign_jobs.tenant_id and j.class_id = v_head.class_id and j.status = 'queued'
+      select from muster_private.ready_jobs r
+      where r.tenant_id = assign_jobs.tenant_id and r.class_id = v_head.class_id and r.worker_id is null
       limit v_turn
     ) queued;
     v_workers := muster_private.next_workers(assign_jobs.tenant_id, v_head.class_id, v_want, v_passed);
     with locked as (
-      select j.id, j.priority, j.position from muster.jobs j
-      where j.tenant_id = assign_jobs.tenant_id and j.class_id = v_head.class_id and j.status = 'queued'
-      order by j.priority desc, j.position
+      select r.job_id as id, r.priority, r.rank, r.position from muster_private.ready_jobs r
+      where r.tenant_id = assign_jobs.tenant_id and r.class_id = v_head.class_id and r.worker_id is null
+      order by r.priority desc, r.rank, r.position
       limit cardinality(v_workers)
-      for no key update skip locked
+      for update skip locked
     )
     select coalesce(array_agg(best.id order by best.place), '{}') into v_jobs
-    from (select l.*, row_number() over (order by l.priority desc, l.position) as place from locked l) best
+    from (select l.*, row_number() over (order by l.priority desc, l.rank, l.position) as place from locked l) best
     -- The head itself may be in other hands: then the first that is free is as good.
     where best.place = 1 or v_head.next_priority is null or best.priority >= v_head.next_priority;
     if cardinality(v_jobs) = 0 then
@@ -320,17 +485,7 @@ begin
     end if;
     -- Only workers that get a job are locked: another submission would pass over one that stays idle.
     v_workers := v_workers[:cardinality(v_jobs)];
-    with locked as (
-      select w.id, w.slots - w.held_count as free from muster.worker_devices w
-      where w.id = any (v_workers) and w.status = 'online' and w.listening and not w.deaf and w.held_count < w.slots
-      for no key update skip locked
-    )
-    select coalesce(array_agg(entry.id order by entry.n), '{}') into v_given
-    from (
-      select o.id, o.n, row_number() over (partition by o.id order by o.n) as turn
-      from unnest(v_workers) with ordinality o (id, n)
-    ) entry
-    join locked l on l.id = entry.id and entry.turn <= l.free;
+    v_given := muster_private.lock_workers_for(v_head.class_id, v_workers);
     v_passed := v_passed || array(select i from unnest(v_workers) i except select i from unnest(v_given) i);
     v_jobs := v_jobs[:cardinality(v_given)];
     perform muster_private.give_jobs(v_jobs, v_given, 'assigned', assign_jobs.at);
@@ -342,51 +497,5 @@ end
 $$;
 comment on function muster_private.assign_jobs(uuid, timestamptz) is
   'Gives the tenant''s queued jobs to idle workers that listen; answers how many';
-
--- Lets blocked jobs of the keys into the queue as far as each key's limit allows. With wait false a key that somebody
--- else is working on is left to the next tick.
-create function muster_private.unblock_jobs(tenant_id uuid, keys text[], wait boolean, at timestamptz) returns integer
-language plpgsql set search_path = ''
-as $$
-declare
-  v_key muster.concurrency_keys;
-  v_name text;
-  v_free integer;
-  v_ids uuid[];
-  v_count integer := 0;
-begin
-  for v_name in select distinct k from unnest(unblock_jobs.keys) k where k is not null order by k loop
-    if unblock_jobs.wait then
-      select * into v_key from muster.concurrency_keys c
-      where c.tenant_id = unblock_jobs.tenant_id and c.key = v_name for no key update;
-    else
-      select * into v_key from muster.concurrency_keys c
-      where c.tenant_id = unblock_jobs.tenant_id and c.key = v_name for no key update skip locked;
-    end if;
-    continue when not found;
-    select v_key.max_running - count(*) into v_free from muster.jobs j
-    where j.tenant_id = v_key.tenant_id and j.concurrency_key = v_key.key
-      and j.status in ('queued', 'assigned', 'running');
-    continue when v_free < 1;
-    with next as (
-      select j.id from muster.jobs j
-      where j.tenant_id = v_key.tenant_id and j.concurrency_key = v_key.key and j.status = 'blocked'
-      order by j.priority desc, j.position
-      limit v_free
-      for no key update skip locked
-    ), freed as (
-      update muster.jobs j set status = 'queued', queued_at = unblock_jobs.at, updated_at = unblock_jobs.at
-      from next where j.id = next.id
-      returning j.id
-    )
-    select array_agg(f.id) into v_ids from freed f;
-    perform muster_private.record_status(v_ids, unblock_jobs.at);
-    v_count := v_count + coalesce(cardinality(v_ids), 0);
-  end loop;
-  return v_count;
-end
-$$;
-comment on function muster_private.unblock_jobs(uuid, text[], boolean, timestamptz) is
-  'Queues blocked jobs of the concurrency keys as far as the limits allow (I5); answers how many';
 
 revoke execute on all functions in schema muster_private from public;

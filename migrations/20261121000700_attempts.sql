@@ -21,8 +21,9 @@ $$;
 comment on function muster_private.retry_delay(integer, interval, interval) is
   'How long a job waits after so many failed attempts; 0 failures give no wait';
 
--- Ends held attempts. The caller has locked the workers and the jobs, and has checked that the attempts are current.
--- Jobs go to a terminal state, back to the queue, or to a later try; slots and concurrency keys are given back.
+-- Ends held attempts. The caller has locked the workers and the jobs' rows in held_jobs, and has checked that the attempts
+-- are current. Jobs go to a terminal state, back to the queue, or to a later try; slots, resources and concurrency keys are
+-- given back.
 -- `wait` says whether to wait for concurrency keys that others work on; null leaves unblocking to the caller.
 -- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs.
 create function muster_private.end_attempts(endings muster_private.attempt_ending[], wait boolean, at timestamptz)
@@ -31,6 +32,8 @@ language plpgsql set search_path = ''
 as $$
 declare
   v_ids uuid[];
+  v_queued uuid[];
+  v_gated uuid[];
   v_tenant record;
 begin
   with chosen as (
@@ -51,37 +54,67 @@ begin
       end as delay
     from unnest(end_attempts.endings) e
     join muster.jobs j on j.id = e.job_id
+  ), let_go as (
+    delete from muster_private.held_jobs h using chosen c where h.job_id = c.job_id
+    returning h.worker_id, h.class_id
   ), freed as (
-    update muster.worker_devices w set held_count = w.held_count - n.jobs
-    from (select c.worker_id, count(*) as jobs from chosen c group by c.worker_id) n
+    update muster.worker_devices w
+    set held_count = w.held_count - n.slots,
+      held_resources = case when n.resources is null then w.held_resources
+        else muster_private.add_resources(w.held_resources, n.resources, -1) end
+    from (
+      select l.worker_id, sum(k.slots) as slots, muster_private.sum_resources(array_agg(k.id)) as resources
+      from let_go l join muster.job_classes k on k.id = l.class_id
+      group by l.worker_id
+    ) n
     where w.id = n.worker_id
+  ), ended as (
+    update muster.jobs j
+    set status = case
+          when c.fate <> 'again' then c.fate::muster.job_status
+          when c.delay > interval '0' then 'scheduled'
+          when j.has_gates then 'blocked'
+          else 'queued' end,
+      -- Until it is admitted below.
+      waiting_for = case when c.fate = 'again' and c.delay = interval '0' and j.has_gates then 'concurrency' end,
+      worker_id = case when c.fate = 'again' then null else j.worker_id end,
+      result = c.result,
+      error = case when c.fate = 'failed' and c.error is null
+        then jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over') else c.error end,
+      progress = case when c.fate = 'succeeded' then 1 when c.fate = 'again' then null else j.progress end,
+      released_count = j.released_count + (c.outcome = 'released')::integer,
+      run_at = case when c.fate = 'again' then end_attempts.at + c.delay else j.run_at end,
+      queued_at = case when c.fate = 'again' and c.delay = interval '0' then end_attempts.at else j.queued_at end,
+      attempt_deadline_at = null,
+      finished_at = case when c.fate <> 'again' then end_attempts.at end,
+      updated_at = end_attempts.at
+    from chosen c
+    where j.id = c.job_id
+    returning j.id, j.tenant_id, j.status, j.run_at, j.concurrency_key, j.start_by, j.expires_at
+  ), left_keys as (
+    delete from muster_private.admitted_jobs a using ended e
+    where e.concurrency_key is not null and a.tenant_id = e.tenant_id and a.key = e.concurrency_key and a.job_id = e.id
+  ), done as (
+    delete from muster_private.job_deadlines d using ended e
+    where d.job_id = e.id and e.status in ('succeeded', 'failed', 'cancelled')
+  ), delayed as (
+    insert into muster_private.scheduled_jobs (job_id, tenant_id, run_at)
+    select e.id, e.tenant_id, e.run_at from ended e where e.status = 'scheduled'
   )
-  update muster.jobs j
-  set status = case
-        when c.fate <> 'again' then c.fate::muster.job_status
-        when c.delay > interval '0' then 'scheduled'
-        when j.concurrency_key is not null then 'blocked'
-        else 'queued' end,
-    worker_id = case when c.fate = 'again' then null else j.worker_id end,
-    result = c.result,
-    error = case when c.fate = 'failed' and c.error is null
-      then jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over') else c.error end,
-    progress = case when c.fate = 'succeeded' then 1 when c.fate = 'again' then null else j.progress end,
-    released_count = j.released_count + (c.outcome = 'released')::integer,
-    run_at = case when c.fate = 'again' then end_attempts.at + c.delay else j.run_at end,
-    queued_at = case when c.fate = 'again' and c.delay = interval '0' then end_attempts.at else j.queued_at end,
-    attempt_deadline_at = null,
-    finished_at = case when c.fate <> 'again' then end_attempts.at end,
-    updated_at = end_attempts.at
-  from chosen c
-  where j.id = c.job_id;
+  select array_agg(e.id order by e.id) filter (where e.status <> 'blocked'), array_agg(e.id) filter (where e.status = 'queued'),
+    array_agg(e.id) filter (where e.status = 'blocked')
+  into v_ids, v_queued, v_gated from ended e;
 
-  select array_agg(e.job_id order by e.job_id) into v_ids from unnest(end_attempts.endings) e;
+  if v_queued is not null then
+    perform muster_private.enter_queue(v_queued);
+  end if;
   perform muster_private.record_status(v_ids, end_attempts.at);
   perform muster_private.send_results(v_ids);
+  perform muster_private.admit_jobs(v_gated, end_attempts.wait, end_attempts.at);
   for v_tenant in
-    select j.tenant_id, array_agg(j.concurrency_key) as keys from muster.jobs j
-    where j.id = any (v_ids) and j.concurrency_key is not null and end_attempts.wait is not null
+    select j.tenant_id, array_agg(j.concurrency_key) as keys
+    from unnest(end_attempts.endings) e join muster.jobs j on j.id = e.job_id
+    where j.concurrency_key is not null and end_attempts.wait is not null
     group by j.tenant_id order by j.tenant_id
   loop
     perform muster_private.unblock_jobs(v_tenant.tenant_id, v_tenant.keys, end_attempts.wait, end_attempts.at);
@@ -99,15 +132,14 @@ as $$
 declare
   v_endings muster_private.attempt_ending[];
 begin
-  select array_agg(row (h.id, end_held_jobs.outcome, null, end_held_jobs.error, false)::muster_private.attempt_ending)
+  select array_agg(row (l.job_id, end_held_jobs.outcome, null, end_held_jobs.error, false)::muster_private.attempt_ending)
   into v_endings
   from (
-    select j.id from muster.jobs j
-    where j.worker_id = any (end_held_jobs.worker_ids) and j.status in ('assigned', 'running')
-      and j.tenant_id in (select w.tenant_id from muster.worker_devices w where w.id = any (end_held_jobs.worker_ids))
-    order by j.id
-    for no key update
-  ) h;
+    select h.job_id from muster_private.held_jobs h
+    where h.worker_id = any (end_held_jobs.worker_ids)
+    order by h.job_id
+    for update
+  ) l;
   if v_endings is null then
     return 0;
   end if;
@@ -152,16 +184,16 @@ as $$
 declare
   v_endings muster_private.attempt_ending[];
 begin
-  select array_agg(row (h.id, 'lost', null, jsonb_build_object('code', 'worker_lost', 'message',
-      format('Worker %s went %s while it held the job', h.name, lose_jobs.becoming)), false)::muster_private.attempt_ending)
+  select array_agg(row (l.job_id, 'lost', null, jsonb_build_object('code', 'worker_lost', 'message',
+      format('Worker %s went %s while it held the job', l.name, lose_jobs.becoming)), false)::muster_private.attempt_ending)
   into v_endings
   from (
-    select j.id, w.name from muster.jobs j
-    join muster.worker_devices w on w.id = j.worker_id and w.tenant_id = j.tenant_id
-    where w.id = any (lose_jobs.worker_ids) and j.status in ('assigned', 'running')
-    order by j.id
-    for no key update of j
-  ) h;
+    select h.job_id, w.name from muster_private.held_jobs h
+    join muster.worker_devices w on w.id = h.worker_id
+    where w.id = any (lose_jobs.worker_ids)
+    order by h.job_id
+    for update of h
+  ) l;
   if v_endings is null then
     return 0;
   end if;

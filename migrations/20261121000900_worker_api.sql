@@ -12,7 +12,7 @@ begin
       'attempt_timeout_seconds', extract(epoch from j.attempt_timeout)::integer,
       'expires_at', muster_private.iso(j.expires_at), 'secrets', j.secret_names,
       'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
-      order by j.priority desc, j.position), '[]')
+      order by j.priority desc, j.rank, j.position), '[]')
     from muster.jobs j
     where j.id = any (assignments_json.job_ids)
   );
@@ -52,14 +52,27 @@ as $$
 declare
   v_ids uuid[];
 begin
-  with handed as (
+  with taken as (
+    select h.job_id from muster_private.held_jobs h
+    where h.worker_id = hand_over.worker_id and h.tenant_id = hand_over.tenant_id and not h.is_running
+    order by h.job_id
+    for update
+  ), handed as (
     update muster.jobs j
     set status = 'running', started_at = hand_over.at, attempt_deadline_at = hand_over.at + j.attempt_timeout,
       updated_at = hand_over.at
-    where j.tenant_id = hand_over.tenant_id and j.worker_id = hand_over.worker_id and j.status = 'assigned'
-    returning j.id
+    from taken t
+    where j.id = t.job_id
+    returning j.id, j.attempt_deadline_at
+  ), placed as (
+    update muster_private.held_jobs h set is_running = true, deadline_at = d.attempt_deadline_at
+    from handed d where h.job_id = d.id
   )
   select coalesce(array_agg(h.id), '{}') into v_ids from handed h;
+  if cardinality(v_ids) = 0 then
+    return v_ids;
+  end if;
+  perform muster_private.note_start(v_ids);
   perform muster_private.record_status(v_ids, hand_over.at);
   return v_ids;
 end
@@ -147,16 +160,16 @@ begin
   end if;
 
   -- What this worker held and no longer runs was lost with its last process.
-  select array_agg(row (h.id, 'lost', null,
+  select array_agg(row (l.job_id, 'lost', null,
     jsonb_build_object('code', 'worker_restarted', 'message', format('Worker %s came back without the job', v_worker.name)),
     false)::muster_private.attempt_ending) into v_forgotten
   from (
-    select j.id from muster.jobs j
-    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status = 'running'
+    select h.job_id from muster_private.held_jobs h
+    where h.worker_id = v_worker.id and h.is_running
       and not exists (
-        select from muster_private.attempts_of(hello.running) r where r.job_id = j.id and r.attempt = j.attempts)
-    order by j.id for no key update
-  ) h;
+        select from muster_private.attempts_of(hello.running) r where r.job_id = h.job_id and r.attempt = h.attempt)
+    order by h.job_id for update
+  ) l;
   if v_forgotten is not null then
     perform muster_private.end_attempts(v_forgotten, true, v_now);
   end if;
@@ -327,26 +340,24 @@ begin
 
   -- Those of its events too, all in one order: its reports take jobs without the worker's lock.
   if jsonb_array_length(coalesce(heartbeat.events, '[]')) > 0 then
-    perform from muster.jobs j
-    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status in ('assigned', 'running')
-    order by j.id for no key update;
+    perform from muster_private.held_jobs h where h.worker_id = v_worker.id order by h.job_id for update;
   end if;
 
   -- Held and handed over, but not among what it runs: an answer may have been lost or still be on its way when the worker
   -- gave it up, so it is handed over again; after a while, the worker has lost it.
-  select array_agg(row (h.id, 'lost', null,
+  select array_agg(row (l.job_id, 'lost', null,
       jsonb_build_object('code', 'job_forgotten', 'message', format('Worker %s beats without the job', v_worker.name)),
-      false)::muster_private.attempt_ending) filter (where h.is_overdue),
-    array_agg(h.id) filter (where not h.is_overdue)
+      false)::muster_private.attempt_ending) filter (where l.is_overdue),
+    array_agg(l.job_id) filter (where not l.is_overdue)
   into v_forgotten, v_redelivered
   from (
-    select j.id, j.started_at + muster_private.timing('forget') < v_now as is_overdue
-    from muster.jobs j
-    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status = 'running'
+    select h.job_id, j.started_at + muster_private.timing('forget') < v_now as is_overdue
+    from muster_private.held_jobs h join muster.jobs j on j.id = h.job_id
+    where h.worker_id = v_worker.id and h.is_running
       and not exists (
-        select from muster_private.attempts_of(heartbeat.running) r where r.job_id = j.id and r.attempt = j.attempts)
-    order by j.id for no key update
-  ) h;
+        select from muster_private.attempts_of(heartbeat.running) r where r.job_id = h.job_id and r.attempt = h.attempt)
+    order by h.job_id for update of h
+  ) l;
   if v_forgotten is not null then
     perform muster_private.end_attempts(v_forgotten, true, v_now);
   end if;
@@ -405,7 +416,7 @@ comment on function muster.claim_jobs(integer) is 'Starts what was pushed to the
 
 -- Ends the given attempts and hands over up to `want` next jobs in the same transaction.
 -- A stale attempt changes nothing and is answered `stale`; its result is kept as evidence; the others still count (I2).
--- Locks: the worker, its jobs in id order, concurrency keys, the tenant.
+-- Locks: the worker, the places of its jobs in id order, concurrency keys, the tenant.
 create function muster.complete_jobs(results jsonb, want integer default 0) returns jsonb
 language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
@@ -439,14 +450,14 @@ begin
     from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
     order by r.item ->> 'job_id', r.item ->> 'attempt', r.ordinal
   ), current as (
-    select j.id, r.is_success, r.result, r.error,
+    select h.job_id as id, r.is_success, r.result, r.error,
       octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large,
       muster_private.is_too_deep(r.result) or muster_private.is_too_deep(r.error) as is_too_deep
     from reported r
-    join muster.jobs j on j.id = r.job_id and j.attempts = r.attempt
-    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status in ('assigned', 'running')
-    order by j.id
-    for no key update of j
+    join muster_private.held_jobs h on h.job_id = r.job_id and h.attempt = r.attempt
+    where h.tenant_id = v_worker.tenant_id and h.worker_id = v_worker.id
+    order by h.job_id
+    for update of h
   )
   select array_agg(case
     when c.is_too_large then row (c.id, 'failed', null,

@@ -164,10 +164,10 @@ begin
   v_worker := muster_private.current_worker();
   v_artifact := muster_private.artifact_of_tenant(get_artifact.artifact_id, v_worker.tenant_id);
   if not exists (
-    select from muster.jobs j
-    where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status in ('assigned', 'running')
-      and ((j.id = v_artifact.job_id and j.attempts = v_artifact.attempt)
-        or exists (select from muster.job_inputs i where i.job_id = j.id and i.artifact_id = v_artifact.id))
+    select from muster_private.held_jobs h
+    where h.worker_id = v_worker.id and h.tenant_id = v_worker.tenant_id
+      and ((h.job_id = v_artifact.job_id and h.attempt = v_artifact.attempt)
+        or exists (select from muster.job_inputs i where i.job_id = h.job_id and i.artifact_id = v_artifact.id))
   ) then
     -- The same answer as for an unknown id: an unassigned worker learns nothing (I6).
     perform muster_private.fail('MU003', format('Cannot find artifact %s', get_artifact.artifact_id));

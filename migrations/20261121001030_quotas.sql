@@ -23,7 +23,6 @@ create policy nobody on muster_private.waiting_counts as restrictive for all to 
 alter table muster_private.artifact_usage enable row level security;
 create policy nobody on muster_private.artifact_usage as restrictive for all to public using (false);
 
-create index jobs_scheduled_idx on muster.jobs (tenant_id, run_at) where status = 'scheduled';
 create index artifacts_pending_idx on muster.artifacts (created_at) where status = 'pending';
 
 -- Each part asks for the order of its index, so that it reads no more of it than it counts.
@@ -33,14 +32,17 @@ as $$
 begin
   return (
     select count(*) from (
-      (select from muster.jobs j where j.tenant_id = count_waiting.tenant_id and j.status = 'queued'
-        order by j.class_id, j.priority desc, j.position limit count_waiting.most)
+      (select from muster_private.ready_jobs r where r.tenant_id = count_waiting.tenant_id and r.worker_id is null
+        order by r.class_id, r.priority desc, r.rank, r.position limit count_waiting.most)
       union all
-      (select from muster.jobs j where j.tenant_id = count_waiting.tenant_id and j.status = 'scheduled'
-        order by j.run_at limit count_waiting.most)
+      (select from muster_private.ready_jobs r where r.tenant_id = count_waiting.tenant_id and r.worker_id is not null
+        order by r.worker_id, r.priority desc, r.rank, r.position limit count_waiting.most)
       union all
-      (select from muster.jobs j where j.tenant_id = count_waiting.tenant_id and j.status = 'blocked'
-        order by j.concurrency_key, j.priority desc, j.position limit count_waiting.most)
+      (select from muster_private.scheduled_jobs s where s.tenant_id = count_waiting.tenant_id
+        order by s.tenant_id limit count_waiting.most)
+      union all
+      (select from muster_private.blocked_jobs b where b.tenant_id = count_waiting.tenant_id
+        order by b.waiting_for, b.key, b.priority desc, b.rank, b.position limit count_waiting.most)
       limit count_waiting.most
     ) w);
 end

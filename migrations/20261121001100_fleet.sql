@@ -13,8 +13,8 @@ begin
       'last_seen_at', muster_private.iso((select h.last_seen_at from muster.worker_heartbeats h where h.worker_id = worker.id)),
       'metrics', coalesce((select h.metrics from muster.worker_heartbeats h where h.worker_id = worker.id), '{}'),
       'current_jobs', coalesce((
-        select jsonb_agg(j.id order by j.position) from muster.jobs j
-        where j.tenant_id = worker.tenant_id and j.worker_id = worker.id and j.status in ('assigned', 'running')), '[]'))
+        select jsonb_agg(j.id order by j.position) from muster_private.held_jobs h join muster.jobs j on j.id = h.job_id
+        where h.worker_id = worker.id), '[]'))
   );
 end
 $$;
@@ -161,8 +161,16 @@ begin
         order by h.deadline_at limit v_most) o),
     'queued_jobs', (
       select count(*) from (
-        select from muster.jobs j where j.status = 'queued' and j.tenant_id between v_first and v_last
-        order by j.tenant_id, j.class_id, j.priority desc, j.position limit v_most) q));
+        (
+          select from muster_private.ready_jobs r where r.worker_id is null and r.tenant_id between v_first and v_last
+          order by r.tenant_id, r.class_id, r.priority desc, r.rank, r.position limit v_most
+        )
+        union all
+        (
+          select from muster_private.ready_jobs r where r.worker_id is not null and r.tenant_id between v_first and v_last
+          order by r.tenant_id, r.worker_id, r.priority desc, r.rank, r.position limit v_most
+        )
+        limit v_most) q));
 end
 $$;
 comment on function muster.get_load(jsonb) is

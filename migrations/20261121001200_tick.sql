@@ -98,9 +98,16 @@ begin
   select array_agg(l.id) into v_workers from (
     select w.id from muster.worker_devices w
     where w.id in (
-      select j.worker_id from muster.jobs j
-      where j.status in ('assigned', 'running') and (j.attempt_deadline_at < expire_attempts.at or j.expires_at < expire_attempts.at)
-      limit 500)
+      (
+        select h.worker_id from muster_private.held_jobs h
+        where h.deadline_at < expire_attempts.at order by h.deadline_at limit 500
+      )
+      union all
+      (
+        select h.worker_id from muster_private.job_deadlines d
+        join muster_private.held_jobs h on h.job_id = d.job_id
+        where d.at < expire_attempts.at order by d.at limit 500
+      ))
     order by w.id
     for no key update skip locked
   ) l;
@@ -119,10 +126,11 @@ begin
       jsonb_agg(jsonb_build_object('jobId', o.id, 'attempt', o.attempts, 'reason',
         case when o.is_expired then 'expired' else 'timed_out' end)) as jobs
     from (
-      select j.*, coalesce(j.expires_at < expire_attempts.at, false) as is_expired from muster.jobs j
-      where j.worker_id = any (v_workers) and j.status in ('assigned', 'running')
-        and (j.attempt_deadline_at < expire_attempts.at or j.expires_at < expire_attempts.at)
-      for no key update skip locked
+      select j.*, coalesce(j.expires_at < expire_attempts.at, false) as is_expired
+      from muster_private.held_jobs h join muster.jobs j on j.id = h.job_id
+      where h.worker_id = any (v_workers)
+        and (h.deadline_at < expire_attempts.at or j.expires_at < expire_attempts.at)
+      for update of h skip locked
     ) o
     group by o.worker_id
   loop
@@ -153,51 +161,76 @@ as $$
 declare
   v_ids uuid[];
 begin
-  with late as (
-    select j.id from muster.jobs j
-    where j.expires_at < expire_waiting_jobs.at and j.status in ('scheduled', 'blocked', 'queued')
-    limit 1000
-    for no key update skip locked
-  ), ended as (
-    update muster.jobs j
-    set status = 'failed', finished_at = expire_waiting_jobs.at, updated_at = expire_waiting_jobs.at,
-      error = jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over: no worker took it up')
-    from late where j.id = late.id
-    returning j.id
-  )
-  select array_agg(e.id) into v_ids from ended e;
-  perform muster_private.record_status(v_ids, expire_waiting_jobs.at);
-  perform muster_private.send_results(v_ids);
-  return coalesce(cardinality(v_ids), 0);
+  v_ids := muster_private.leave_waiting(array(
+    select d.job_id from muster_private.job_deadlines d
+    where d.at < expire_waiting_jobs.at
+      and not exists (select from muster_private.held_jobs h where h.job_id = d.job_id)
+    order by d.at limit 1000));
+  perform muster_private.end_waiting_jobs(v_ids, 'failed',
+    jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over: no worker took it up'),
+    expire_waiting_jobs.at);
+  return cardinality(v_ids);
 end
 $$;
-comment on function muster_private.expire_waiting_jobs(timestamptz) is 'Fails waiting jobs whose total time is over';
+comment on function muster_private.expire_waiting_jobs(timestamptz) is
+  'Fails waiting jobs whose total time is over, or the time by which they were to start';
 
 create function muster_private.queue_due_jobs(at timestamptz, out count integer, out tenant_ids uuid[])
 language plpgsql set search_path = ''
 as $$
 declare
-  v_ids uuid[];
+  v_plain uuid[];
+  v_gated uuid[];
 begin
-  with due as (
-    select j.id from muster.jobs j
-    where j.status = 'scheduled' and j.run_at <= queue_due_jobs.at
-    order by j.run_at
-    limit 1000
-    for no key update skip locked
-  ), queued as (
+  with taken as (
+    delete from muster_private.scheduled_jobs s where s.job_id in (
+      select d.job_id from muster_private.scheduled_jobs d
+      where d.run_at <= queue_due_jobs.at
+      order by d.run_at
+      limit 1000
+      for update skip locked)
+    returning s.job_id
+  ), due as (
     update muster.jobs j
-    set status = case when j.concurrency_key is null then 'queued' else 'blocked' end::muster.job_status,
-      queued_at = case when j.concurrency_key is null then queue_due_jobs.at end, updated_at = queue_due_jobs.at
-    from due where j.id = due.id
-    returning j.id, j.tenant_id
+    set status = case when j.has_gates then 'blocked' else 'queued' end::muster.job_status,
+      waiting_for = case when j.has_gates then 'concurrency' end,
+      queued_at = case when j.has_gates then j.queued_at else queue_due_jobs.at end, updated_at = queue_due_jobs.at
+    from taken t where j.id = t.job_id
+    returning j.id, j.tenant_id, j.has_gates
   )
-  select array_agg(q.id), count(*), array_agg(distinct q.tenant_id)
-  into v_ids, queue_due_jobs.count, queue_due_jobs.tenant_ids from queued q;
-  perform muster_private.record_status(v_ids, queue_due_jobs.at);
+  select array_agg(d.id) filter (where not d.has_gates), array_agg(d.id) filter (where d.has_gates),
+    count(*), array_agg(distinct d.tenant_id)
+  into v_plain, v_gated, queue_due_jobs.count, queue_due_jobs.tenant_ids from due d;
+  perform muster_private.enter_queue(v_plain);
+  perform muster_private.record_status(v_plain, queue_due_jobs.at);
+  perform muster_private.admit_jobs(v_gated, false, queue_due_jobs.at);
 end
 $$;
-comment on function muster_private.queue_due_jobs(timestamptz) is 'Queues scheduled jobs whose time has come';
+comment on function muster_private.queue_due_jobs(timestamptz) is 'Queues scheduled jobs whose time has come, as far as their gates let them';
+
+-- Jobs kept for one worker for a while.
+create function muster_private.give_up_targets(at timestamptz) returns uuid[]
+language plpgsql set search_path = ''
+as $$
+declare
+  v_tenant_ids uuid[];
+begin
+  with late as (
+    select r.job_id from muster_private.ready_jobs r
+    where r.worker_until <= give_up_targets.at
+    order by r.worker_until limit 1000
+    for update skip locked
+  ), open as (
+    update muster_private.ready_jobs r set worker_id = null, worker_until = null
+    from late l where r.job_id = l.job_id
+    returning r.tenant_id
+  )
+  select array_agg(distinct o.tenant_id) into v_tenant_ids from open o;
+  return v_tenant_ids;
+end
+$$;
+comment on function muster_private.give_up_targets(timestamptz) is
+  'Lets any worker have the jobs that were kept for one until now; answers their tenants';
 
 -- Hops over the index from key to key: keys are many, and most of them have nothing waiting.
 create function muster_private.blocked_keys() returns table (tenant_id uuid, concurrency_key text)
@@ -208,18 +241,18 @@ begin
   return query
   with recursive hops as (
     (
-      select j.tenant_id, j.concurrency_key from muster.jobs j
-      where j.status = 'blocked' order by j.tenant_id, j.concurrency_key limit 1
+      select b.tenant_id, b.waiting_for, b.key from muster_private.blocked_jobs b
+      where b.key is not null order by b.tenant_id, b.waiting_for, b.key limit 1
     )
     union all
-    select next.tenant_id, next.concurrency_key from hops h
+    select next.tenant_id, next.waiting_for, next.key from hops h
     cross join lateral (
-      select j.tenant_id, j.concurrency_key from muster.jobs j
-      where j.status = 'blocked' and (j.tenant_id, j.concurrency_key) > (h.tenant_id, h.concurrency_key)
-      order by j.tenant_id, j.concurrency_key limit 1
+      select b.tenant_id, b.waiting_for, b.key from muster_private.blocked_jobs b
+      where (b.tenant_id, b.waiting_for, b.key) > (h.tenant_id, h.waiting_for, h.key) and b.key is not null
+      order by b.tenant_id, b.waiting_for, b.key limit 1
     ) next
   )
-  select h.tenant_id, h.concurrency_key from hops h;
+  select h.tenant_id, h.key from hops h where h.waiting_for = 'concurrency';
 end
 $$;
 comment on function muster_private.blocked_keys() is 'Concurrency keys that jobs wait for';
@@ -254,14 +287,14 @@ begin
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);
   v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids;
-  v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids;
+  v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || muster_private.give_up_targets(v_now);
   for v_tenant in
     select b.tenant_id as id, array_agg(b.concurrency_key) as keys
     from muster_private.blocked_keys() b
     join muster.concurrency_keys c on c.tenant_id = b.tenant_id and c.key = b.concurrency_key
     where c.max_running > (
-      select count(*) from muster.jobs j
-      where j.tenant_id = c.tenant_id and j.concurrency_key = c.key and j.status in ('queued', 'assigned', 'running'))
+      select count(*) from muster_private.admitted_jobs a
+      where a.tenant_id = c.tenant_id and a.key = c.key)
     group by b.tenant_id order by b.tenant_id
   loop
     if muster_private.unblock_jobs(v_tenant.id, v_tenant.keys, false, v_now) > 0 then

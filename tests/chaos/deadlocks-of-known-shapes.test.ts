@@ -3,6 +3,7 @@ import { createTenant, createWorker, submit, succeeded } from "../support/actors
 import { Connections, startStep } from "../support/connections.ts";
 import { service, TestDatabase } from "../support/database.ts";
 import { violations } from "../support/invariants.ts";
+import { placeJobs } from "../support/places.ts";
 
 Deno.test("a hello with new capabilities and a forgotten job does not deadlock with a new class of the same concurrency key", async () => {
   await using db = await TestDatabase.create();
@@ -53,7 +54,7 @@ Deno.test("a cancel that meets jobs changing hands does not deadlock with their 
   const [ownAttempt] = await first.claim();
   assert.equal(ownAttempt!.job_id, own.id);
 
-  // The cancel locks jobs by id: one that the test holds, then one pushed to the first worker, then one of the second.
+  // The cancel comes to one that the test holds; meanwhile another is pushed to the first worker, and one is the second's.
   const waiting = await submit(
     db,
     tenant,
@@ -66,9 +67,12 @@ Deno.test("a cancel that meets jobs changing hands does not deadlock with their 
     const [row] = await db.sql`select id from muster.job_classes where requires = ${[name]}`;
     return row!.id;
   };
-  await db.sql`update muster.jobs set status = 'queued', concurrency_key = null, class_id = ${await classOf(
-    "third",
-  )} where id = ${gateId}`;
+  const queue = async (id: string, name: string, key: string | null) => {
+    await db.sql`update muster.jobs set status = 'queued', queued_at = created_at, concurrency_key = ${key},
+      class_id = ${await classOf(name)} where id = ${id}`;
+    await placeJobs(db.sql, [id]);
+  };
+  await queue(gateId!, "third", null);
   const [held] = await third.claim();
   assert.equal(held!.job_id, gateId);
   const events = [{ ...held, number: 1, kind: "log", data: {} }];
@@ -80,9 +84,9 @@ Deno.test("a cancel that meets jobs changing hands does not deadlock with their 
   );
   assert.equal(cancel.isDone(), false);
 
-  await db.sql`update muster.jobs set status = 'queued', class_id = ${await classOf("second")} where id = ${takenId}`;
+  await queue(takenId!, "second", "k");
   const [taken] = await second.claim();
-  await db.sql`update muster.jobs set status = 'queued', class_id = ${await classOf("first")} where id = ${pushedId}`;
+  await queue(pushedId!, "first", "k");
   await db.call(service, "tick");
   const [pushed] = await db.sql`select status, worker_id from muster.jobs where id = ${pushedId!}`;
   assert.deepEqual([pushed!.status, pushed!.worker_id], ["assigned", first.id]);

@@ -12,6 +12,7 @@ import {
 import { Connections, overlap, type Step } from "../support/connections.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 import { violations } from "../support/invariants.ts";
+import { placeJobs } from "../support/places.ts";
 
 type Scene = { db: TestDatabase; tenant: TestTenant; worker: TestWorker; held: Assignment; artifact: Answer };
 
@@ -36,6 +37,7 @@ const ends: Record<string, (scene: Scene) => Promise<unknown>> = {
   },
   "its total time was over": async ({ db }) => {
     await db.sql`update muster.jobs set expires_at = ${await db.now()} + interval '1 second' where finished_at is null`;
+    await placeJobs(db.sql);
     await db.advance(2);
     await tick(db);
   },

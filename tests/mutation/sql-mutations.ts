@@ -4,8 +4,10 @@ const workers = "migrations/20261121000300_workers.sql";
 const jobs = "migrations/20261121000400_jobs.sql";
 const events = "migrations/20261121000450_job_events.sql";
 const matching = "migrations/20261121000600_matching.sql";
+const admission = "migrations/20261121000650_admission.sql";
 const attempts = "migrations/20261121000700_attempts.sql";
 const submission = "migrations/20261121000800_submission.sql";
+const cancelling = "migrations/20261121000820_cancel_retry.sql";
 const workerApi = "migrations/20261121000900_worker_api.sql";
 const enrollment = "migrations/20261121001050_enrollment.sql";
 const ephemeral = "migrations/20261121001150_ephemeral_workers.sql";
@@ -18,8 +20,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "completion-ignores-the-attempt",
     breaks: "A result counts whatever attempt it names",
     file: workerApi,
-    find: "join muster.jobs j on j.id = r.job_id and j.attempts = r.attempt",
-    replace: "join muster.jobs j on j.id = r.job_id",
+    find: "join muster_private.held_jobs h on h.job_id = r.job_id and h.attempt = r.attempt",
+    replace: "join muster_private.held_jobs h on h.job_id = r.job_id",
     tests: ["tests/sql/complete_jobs.test.ts", "tests/chaos/i2-terminal-states-never-change.test.ts", model],
   },
   {
@@ -27,9 +29,8 @@ export const sqlMutations: readonly Mutation[] = [
     breaks: "A result counts from a worker that does not hold the job",
     file: workerApi,
     find:
-      "where j.tenant_id = v_worker.tenant_id and j.worker_id = v_worker.id and j.status in ('assigned', 'running')\n    order by j.id\n    for no key update of j",
-    replace:
-      "where j.tenant_id = v_worker.tenant_id and j.status in ('assigned', 'running')\n    order by j.id\n    for no key update of j",
+      "where h.tenant_id = v_worker.tenant_id and h.worker_id = v_worker.id\n    order by h.job_id\n    for update of h",
+    replace: "where h.tenant_id = v_worker.tenant_id\n    order by h.job_id\n    for update of h",
     tests: ["tests/sql/complete_jobs.test.ts", "tests/chaos/i2-terminal-states-never-change.test.ts", model],
   },
   {
@@ -68,8 +69,10 @@ export const sqlMutations: readonly Mutation[] = [
     name: "claim-waits-for-locked-jobs",
     breaks: "The claim forgets `skip locked`",
     file: matching,
-    find: "limit v_left\n      for no key update skip locked",
-    replace: "limit v_left\n      for no key update",
+    find:
+      "and r.class_id = v_source.class_id and r.worker_id is null\n        order by r.priority desc, r.rank, r.position\n        limit v_room\n        for update skip locked",
+    replace:
+      "and r.class_id = v_source.class_id and r.worker_id is null\n        order by r.priority desc, r.rank, r.position\n        limit v_room\n        for update",
     tests: ["tests/chaos/i4-claims-do-not-wait-for-each-other.test.ts"],
   },
   {
@@ -84,8 +87,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "claim-skips-the-class",
     breaks: "The claim takes the best job of the tenant, whatever it requires",
     file: matching,
-    find: "where j.tenant_id = v_worker.tenant_id and j.class_id = v_class_id and j.status = 'queued'",
-    replace: "where j.tenant_id = v_worker.tenant_id and j.status = 'queued'",
+    find: "where r.tenant_id = v_worker.tenant_id and r.class_id = v_source.class_id and r.worker_id is null",
+    replace: "where r.tenant_id = v_worker.tenant_id and r.worker_id is null",
     tests: ["tests/sql/claim_jobs.test.ts", model],
   },
   {
@@ -100,14 +103,14 @@ export const sqlMutations: readonly Mutation[] = [
     name: "slots-are-miscounted",
     breaks: "Two jobs taken at once count as one slot",
     file: matching,
-    find: "set held_count = w.held_count + g.job_count",
+    find: "set held_count = w.held_count + g.slots",
     replace: "set held_count = w.held_count + 1",
     tests: ["tests/sql/claim_jobs.test.ts", "tests/chaos/i5-slots-and-keys-hold.test.ts", model],
   },
   {
     name: "key-limit-is-ignored",
     breaks: "A concurrency key lets its limit in again each time",
-    file: matching,
+    file: admission,
     find: "select v_key.max_running - count(*) into v_free",
     replace: "select v_key.max_running + 0 * count(*) into v_free",
     tests: ["tests/chaos/i5-slots-and-keys-hold.test.ts", model],
@@ -116,8 +119,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "push-waits-for-locked-workers",
     breaks: "A push waits for a worker that is calling, where another one is idle",
     file: matching,
-    find: "and not w.deaf and w.held_count < w.slots\n      for no key update skip locked",
-    replace: "and not w.deaf and w.held_count < w.slots\n      for no key update",
+    find: "and w.listening and not w.deaf and w.held_count < w.slots\n    for no key update skip locked",
+    replace: "and w.listening and not w.deaf and w.held_count < w.slots\n    for no key update",
     tests: ["tests/chaos/i4-claims-do-not-wait-for-each-other.test.ts"],
   },
   {
@@ -180,8 +183,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "idempotency-key-is-dropped",
     breaks: "The same idempotency key makes another job",
     file: submission,
-    find: "i ->> 'idempotency_key', coalesce(i ->> 'correlation_id', submit_jobs.correlation_id),",
-    replace: "null, coalesce(i ->> 'correlation_id', submit_jobs.correlation_id),",
+    find: "i ->> 'idempotency_key', coalesce(i ->> 'correlation_id', store_jobs.correlation_id),",
+    replace: "null, coalesce(i ->> 'correlation_id', store_jobs.correlation_id),",
     tests: ["tests/sql/submit_jobs.test.ts", "tests/chaos/i3-one-key-is-one-job.test.ts", model],
   },
   {
@@ -195,7 +198,7 @@ export const sqlMutations: readonly Mutation[] = [
   {
     name: "cancel-is-not-told",
     breaks: "The worker that runs a cancelled job gets no message",
-    file: submission,
+    file: cancelling,
     find: "perform muster_private.send_cancels(v_held.worker_id, v_held.jobs);",
     replace: "null;",
     tests: ["tests/sql/cancel_jobs.test.ts", "tests/sql/messages.test.ts"],

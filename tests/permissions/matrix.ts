@@ -98,11 +98,17 @@ export const tables = readTextTable(`
   muster.worker_classes           -     none      none    none       none    none   -       -       -             all
   muster.worker_devices           -     none      own     own        own     own    -       -       -             all
   muster.worker_heartbeats        -     none      own     own        own     own    -       -       -             all
+  muster_private.admitted_jobs    -     -         -       -          -       -      -       -       -             -
   muster_private.artifact_usage   -     -         -       -          -       -      -       -       -             -
   muster_private.audit_chains     -     -         -       -          -       -      -       -       -             -
   muster_private.audit_inbox      -     -         -       -          -       -      -       -       -             -
+  muster_private.blocked_jobs     -     -         -       -          -       -      -       -       -             -
+  muster_private.held_jobs        -     -         -       -          -       -      -       -       -             -
+  muster_private.job_deadlines    -     -         -       -          -       -      -       -       -             -
   muster_private.rate_buckets     -     -         -       -          -       -      -       -       -             -
+  muster_private.ready_jobs       -     -         -       -          -       -      -       -       -             -
   muster_private.refused_joins    -     -         -       -          -       -      -       -       -             -
+  muster_private.scheduled_jobs   -     -         -       -          -       -      -       -       -             -
   muster_private.scheduler_state  -     -         -       -          -       -      -       -       -             -
   muster_private.used_proofs      -     -         -       -          -       -      -       -       -             -
   muster_private.waiting_counts   -     -         -       -          -       -      -       -       -             -

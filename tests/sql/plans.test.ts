@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import postgres from "postgres";
 import { createTenant, createWorker, submit, type TestTenant, type TestWorker } from "../support/actors.ts";
 import { type Actor, type Answer, type Args, service, TestDatabase } from "../support/database.ts";
+import { placeJobs } from "../support/places.ts";
 
 const backlog = 100_000;
 
@@ -23,16 +24,16 @@ Deno.test("what a call costs does not depend on how much others have queued, nor
       // After five runs Postgres may settle for a plan that does not know the arguments.
       for (let n = 0; mode !== "at first" && n < 3; n++) await measureAll(session, tenant, worker, job);
 
-      await t.step(`${mode}: claim_jobs() finds the head of each class by jobs_claimable_idx`, async () => {
+      await t.step(`${mode}: claim_jobs() finds the head of each class by ready_jobs_claimable_idx`, async () => {
         const scans = await session.scans(worker.actor, "claim_jobs", { want: 3 });
         const heads = scans.filter((scan) =>
-          scan.table === "jobs" && /order by j\.priority desc, j\.position/.test(scan.query)
+          scan.table === "ready_jobs" && /order by r\.priority desc, r\.rank, r\.position/.test(scan.query)
         );
         assert.ok(heads.length > 0);
-        const byHead = heads.filter((scan) => scan.index === "jobs_claimable_idx");
+        const byHead = heads.filter((scan) => scan.index === "ready_jobs_claimable_idx");
         assert.ok(byHead.length > 0, JSON.stringify(heads, null, 2));
         for (const scan of heads) {
-          assert.match(scan.index ?? "none", /^jobs_(claimable_idx|pkey)$/, JSON.stringify(scan));
+          assert.match(scan.index ?? "none", /^ready_jobs_(claimable_idx|targeted_idx|pkey)$/, JSON.stringify(scan));
         }
       });
 
@@ -48,24 +49,27 @@ Deno.test("what a call costs does not depend on how much others have queued, nor
 
       await t.step(`${mode}: tick() finds what is due, overdue and expired by the indexes made for that`, async () => {
         const scans = await session.scans(service, "tick");
-        const used = new Set(scans.filter((scan) => scan.table === "jobs").map((scan) => scan.index));
-        for (const index of ["jobs_due_idx", "jobs_expiring_idx", "jobs_overdue_idx"]) {
+        const used = new Set(scans.map((scan) => scan.index));
+        for (const index of ["scheduled_jobs_due_idx", "job_deadlines_due_idx", "held_jobs_overdue_idx"]) {
           assert.ok(used.has(index), `tick() uses ${index}, not only ${[...used].join(", ")}`);
         }
       });
 
-      await t.step(`${mode}: get_load() counts queued jobs by jobs_claimable_idx, and stops at 10,000`, async () => {
-        for (const caller of [tenant.caller, { kind: "service" }]) {
-          const scans = await session.scans(service, "get_load", { caller });
-          const jobs = scans.filter((scan) => scan.table === "jobs");
-          assert.deepEqual(jobs.map(({ index, rows }) => [index, rows]), [["jobs_claimable_idx", 10_000]]);
-        }
-      });
+      await t.step(
+        `${mode}: get_load() counts queued jobs by ready_jobs_claimable_idx, and stops at 10,000`,
+        async () => {
+          for (const caller of [tenant.caller, { kind: "service" }]) {
+            const scans = await session.scans(service, "get_load", { caller });
+            const jobs = scans.filter((scan) => scan.table === "ready_jobs" && scan.rows > 0);
+            assert.deepEqual(jobs.map(({ index, rows }) => [index, rows]), [["ready_jobs_claimable_idx", 10_000]]);
+          }
+        },
+      );
 
       for (const call of calls(tenant, worker, job)) {
         await t.step(`${mode}: ${call.title} looks at few rows of large tables`, async () => {
           const scans = await session.scans(call.actor, call.name, call.args);
-          for (const scan of scans.filter(({ table }) => ["jobs", "job_events", "job_inputs"].includes(table))) {
+          for (const scan of scans.filter(({ table }) => /^(?!worker_).*jobs$|^job_/.test(table))) {
             assert.ok(scan.rows <= 2_000, `${scan.node} looks at ${scan.rows} rows of ${scan.table}: ${scan.query}`);
           }
         });
@@ -233,11 +237,14 @@ async function pileUp(db: TestDatabase, tenant: TestTenant): Promise<void> {
       'succeeded', now.at, now.at - make_interval(secs => i), now.at, now.at, 1, '{}'
     from generate_series(1, ${backlog}) i cross join muster_private.test_clock now`;
     await tx`
-    insert into muster.jobs (tenant_id, executor_id, type, class_id, status, concurrency_key, run_at, created_at, updated_at)
+    insert into muster.jobs
+      (tenant_id, executor_id, type, class_id, status, concurrency_key, waiting_for, run_at, expires_at, created_at,
+        updated_at)
     select ${tenant.id}, ${tenant.executorId}, 'test', (select class_id from muster.jobs where requires = '{other/1}' limit 1),
-      kind.status::muster.job_status, kind.key, now.at + interval '1 day', now.at - make_interval(secs => i), now.at
+      kind.status::muster.job_status, kind.key, kind.reason, now.at + interval '1 day', now.at + interval '2 days', now.at - make_interval(secs => i),
+      now.at
     from generate_series(1, 10000) i cross join muster_private.test_clock now
-    cross join (values ('blocked', 'one at a time'), ('scheduled', null)) kind (status, key)`;
+    cross join (values ('blocked', 'one at a time', 'concurrency'), ('scheduled', null, null)) kind (status, key, reason)`;
     await tx`
     insert into muster.jobs (tenant_id, executor_id, worker_id, type, class_id, status, run_at, created_at, updated_at, attempts, attempt_deadline_at)
     select ${tenant.id}, ${tenant.executorId}, md5((i / 10)::text)::uuid, 'test', (select class_id from muster.jobs where requires = '{}' limit 1),
@@ -245,11 +252,12 @@ async function pileUp(db: TestDatabase, tenant: TestTenant): Promise<void> {
     from generate_series(1, 10000) i cross join muster_private.test_clock now`;
     await tx`insert into muster.concurrency_keys (tenant_id, key) values (${tenant.id}, 'one at a time')`;
     await tx`
-    update muster.jobs set status = 'queued'
+    update muster.jobs set status = 'queued', waiting_for = null
     where id = (select id from muster.jobs where status = 'blocked' limit 1)`;
     await tx`
     insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
     select j.id, 1, j.tenant_id, 1, 'status', '{}', j.created_at from muster.jobs j where j.status = 'succeeded'`;
+    await placeJobs(tx);
   });
   await db.sql`vacuum analyze`;
 }

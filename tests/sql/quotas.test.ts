@@ -12,6 +12,7 @@ import {
   tick,
 } from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
+import { placeJobs } from "../support/places.ts";
 
 function setLimits(db: TestDatabase, tenant: TestTenant, limits: Args): Promise<Answer> {
   return db.call(service, "set_limits", { caller: { kind: "service", tenant_id: tenant.id }, limits });
@@ -25,12 +26,15 @@ function getLimits(db: TestDatabase, tenant: TestTenant): Promise<Answer> {
 async function fillQueue(db: TestDatabase, tenant: TestTenant, count: number, status = "queued"): Promise<void> {
   const [seed] = await submit(db, tenant, {});
   await db.sql`
-    insert into muster.jobs (tenant_id, type, status, class_id, run_at, created_at, updated_at, concurrency_key)
+    insert into muster.jobs
+      (tenant_id, type, status, class_id, run_at, created_at, updated_at, concurrency_key, waiting_for)
     select tenant_id, type, ${status}::muster.job_status, class_id, run_at, created_at, updated_at,
-      case when ${status} = 'blocked' then 'k' end
+      case when ${status} = 'blocked' then 'k' end, case when ${status} = 'blocked' then 'concurrency' end
     from muster.jobs, generate_series(1, ${count - 1}) where id = ${seed.id}`;
   await db.sql`update muster.jobs set status = ${status}::muster.job_status,
-    concurrency_key = case when ${status} = 'blocked' then 'k' end where id = ${seed.id}`;
+    concurrency_key = case when ${status} = 'blocked' then 'k' end,
+    waiting_for = case when ${status} = 'blocked' then 'concurrency' end where id = ${seed.id}`;
+  await placeJobs(db.sql);
 }
 
 Deno.test("a submission over the quota of waiting jobs is refused whole with quota_exceeded and works later", async () => {
@@ -119,13 +123,15 @@ Deno.test("waiting jobs of each kind are counted from their index, no further th
     return row!.count;
   };
   assert.deepEqual([await count(1000), await count(40)], [90, 40]);
-  await fillQueue(db, await createTenant(db), 1000, "scheduled");
-  await db.sql`analyze muster.jobs`;
+  for (const status of ["queued", "scheduled", "blocked"]) await fillQueue(db, await createTenant(db), 1000, status);
+  for (const table of ["ready", "scheduled", "blocked"]) {
+    await db.sql`vacuum analyze ${db.sql(`muster_private.${table}_jobs`)}`;
+  }
   const text = (await db.sql`select prosrc from pg_proc where proname = 'count_waiting'`)[0]!.prosrc as string;
   const query = /\(\s*(select count[\s\S]*) w\)/.exec(text)![1]!.replaceAll("count_waiting.tenant_id", `'${tenant.id}'`)
     .replaceAll("count_waiting.most", "1000");
   const plan = (await db.sql.unsafe(`explain ${query} w`)).map((row) => row["QUERY PLAN"]).join("\n");
-  for (const index of ["jobs_claimable_idx", "jobs_scheduled_idx", "jobs_blocked_idx"]) {
+  for (const index of ["ready_jobs_claimable_idx", "scheduled_jobs_of_tenant_idx", "blocked_jobs_next_idx"]) {
     assert.ok(plan.includes(index), plan);
   }
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createTenant, createWorker, getJob, submit, succeeded, type TestWorker, tick } from "../support/actors.ts";
 import { service, TestDatabase } from "../support/database.ts";
+import { placeJobs } from "../support/places.ts";
 
 const idle = { ran: true, lost_workers: 0, overdue_attempts: 0, expired_jobs: 0, due_jobs: 0, assigned_jobs: 0 };
 
@@ -315,6 +316,7 @@ async function cloneWorkers(
     from clones c cross join generate_series(1, ${held}::integer) cross join classes k
     cross join muster_private.test_clock now`;
   await db.sql`delete from muster.worker_devices where id = ${id}`;
+  await placeJobs(db.sql);
 }
 
 async function jobCounts(db: TestDatabase): Promise<Record<string, number>> {

@@ -4,9 +4,14 @@ import type postgres from "postgres";
 const questions: ReadonlyArray<readonly [string, string]> = [
   [
     "held_count differs from the jobs that a worker holds",
-    `select w.id, w.held_count, count(j.id) as held from muster.worker_devices w
+    `select w.id, w.held_count, sum(c.slots) as held from muster.worker_devices w
      left join muster.jobs j on j.worker_id = w.id and j.status in ('assigned', 'running')
-     group by w.id having w.held_count <> count(j.id)`,
+     left join muster.job_classes c on c.id = j.class_id
+     group by w.id having w.held_count <> coalesce(sum(c.slots), 0)`,
+  ],
+  [
+    "a job's status and what the scheduler searches by disagree",
+    `select p from muster_private.check_places() p`,
   ],
   [
     "a worker holds more than its slots",
@@ -31,9 +36,10 @@ const questions: ReadonlyArray<readonly [string, string]> = [
   ],
   [
     "a job's events are not numbered 1, 2, 3 …",
-    `select j.id, count(e.*), min(e.sequence), max(e.sequence) from muster.jobs j
+    `select j.id, j.last_sequence, count(e.*), min(e.sequence), max(e.sequence) from muster.jobs j
      left join muster.job_events e on e.job_id = j.id
-     group by j.id having min(e.sequence) is distinct from 1 or max(e.sequence) <> count(e.*)`,
+     group by j.id having min(e.sequence) is distinct from 1 or max(e.sequence) <> count(e.*)
+       or j.last_sequence <> count(e.*)`,
   ],
   [
     "a job's last status event is not its status",

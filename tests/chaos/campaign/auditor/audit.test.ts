@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
 import { type TestWorker } from "../../../support/actors.ts";
+import { placeJobs } from "../../../support/places.ts";
 import { SmallRun } from "./small-run.ts";
 import type { ViolationKind } from "./violation.ts";
 
@@ -226,12 +227,10 @@ const planted: readonly Planted[] = [
       const id = await stage.submit("a");
       const begun = await stage.begin("two");
       stage.journal("two").write({ did: "end", ...begun, outcome: "succeeded" });
-      const { one, two } = stage.workers;
+      const { one } = stage.workers;
       await stage.force((tx) => tx`update muster.jobs set worker_id = ${one.id} where id = ${id}`);
+      await stage.force(placeJobs);
       const { job: job_id, attempt, execution } = begun;
-      await stage.force((tx) =>
-        tx`update muster.worker_devices set held_count = 2 - held_count where id in (${one.id}, ${two.id})`
-      );
       await one.complete([{ job_id, attempt, status: "succeeded", result: { execution } }]);
       return id;
     },
@@ -339,6 +338,7 @@ const planted: readonly Planted[] = [
         tx`update muster.jobs set worker_id = ${to.id}, attempts = attempts + 1 where id = ${other}`;
       await stage.force(give(liar));
       await stage.force(give(one));
+      await stage.force(placeJobs);
       await stage.end(begun, "liar");
       const again = { ...second, attempt: 3, execution: crypto.randomUUID() };
       stage.journal("one").write({ did: "begin", ...again, tenant: "tenant-red" });
@@ -355,7 +355,6 @@ const planted: readonly Planted[] = [
       await stage.submit("a", { concurrency_key: "limit-1-of-1", concurrency_limit: 2 });
       await stage.submit("b", { concurrency_key: "limit-1-of-1", concurrency_limit: 2 });
       await stage.force((tx) => tx`update muster.concurrency_keys set max_running = 2`);
-      await stage.force((tx) => tx`update muster.jobs set status = 'queued' where status = 'blocked'`);
       const begun = [await stage.begin(), await stage.begin()];
       for (const each of begun) await stage.end(each);
       return begun[1]!.job;

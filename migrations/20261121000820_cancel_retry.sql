@@ -1,0 +1,166 @@
+-- What apps do to jobs they have submitted: cancel, retry.
+
+-- Locks jobs that have not ended and the workers that hold them, workers first; of the jobs their places, all in one order.
+-- A job that changes hands in between is met by starting over: leaving the block through the exception gives its locks
+-- back, before any other job is waited for.
+create function muster_private.lock_jobs(tenant_id uuid, job_ids uuid[]) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  v_workers uuid[];
+  v_locked uuid[];
+begin
+  loop
+    begin
+      select coalesce(array_agg(w.id), '{}') into v_workers from (
+        select w.id from muster.worker_devices w
+        where w.id in (
+          select h.worker_id from muster_private.held_jobs h
+          where h.job_id = any (lock_jobs.job_ids) and h.tenant_id = lock_jobs.tenant_id)
+        order by w.id
+        for no key update
+      ) w;
+      with held as (
+        select h.job_id, h.worker_id from muster_private.held_jobs h
+        where h.job_id = any (lock_jobs.job_ids) and h.tenant_id = lock_jobs.tenant_id
+        order by h.job_id for update
+      )
+      select coalesce(array_agg(h.job_id) filter (where h.worker_id = any (v_workers)), '{}') into v_locked from held h;
+      v_locked := v_locked || array(
+        select r.job_id from muster_private.ready_jobs r
+        where r.job_id = any (lock_jobs.job_ids) and r.tenant_id = lock_jobs.tenant_id
+        order by r.job_id for update);
+      v_locked := v_locked || array(
+        select b.job_id from muster_private.blocked_jobs b
+        where b.job_id = any (lock_jobs.job_ids) and b.tenant_id = lock_jobs.tenant_id
+        order by b.job_id for update);
+      v_locked := v_locked || array(
+        select s.job_id from muster_private.scheduled_jobs s
+        where s.job_id = any (lock_jobs.job_ids) and s.tenant_id = lock_jobs.tenant_id
+        order by s.job_id for update);
+      if exists (
+        select from muster.jobs j
+        where j.id = any (lock_jobs.job_ids) and j.tenant_id = lock_jobs.tenant_id
+          and j.status not in ('succeeded', 'failed', 'cancelled') and j.id <> all (v_locked)
+      ) then
+        raise exception using errcode = 'MUX01', message = 'A job changed hands';
+      end if;
+      return;
+    exception when sqlstate 'MUX01' then
+      null;
+    end;
+  end loop;
+end
+$$;
+comment on function muster_private.lock_jobs(uuid, uuid[]) is 'Locks jobs of a tenant and, before them, the workers that hold them';
+
+create function muster.cancel_jobs(caller jsonb, job_ids uuid[], reason text default null) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_caller constant muster_private.caller := muster_private.resolve_caller(cancel_jobs.caller, 'submit');
+  v_now constant timestamptz := muster_private.now();
+  v_error constant jsonb := jsonb_build_object('code', 'cancelled', 'message', coalesce(left(cancel_jobs.reason, 1000), 'Cancelled by the submitter'));
+  v_endings muster_private.attempt_ending[] := array[]::muster_private.attempt_ending[];
+  v_held record;
+  v_keys text[];
+  v_id uuid;
+begin
+  if coalesce(cardinality(cancel_jobs.job_ids), 0) not between 1 and 1000 then
+    perform muster_private.fail('MU015', 'Cannot cancel: name 1 to 1000 jobs');
+  end if;
+  foreach v_id in array cancel_jobs.job_ids loop
+    perform muster_private.job_of_tenant(v_id, v_caller.tenant_id);
+  end loop;
+  perform muster_private.lock_jobs(v_caller.tenant_id, cancel_jobs.job_ids);
+
+  for v_held in
+    select h.worker_id,
+      array_agg(row (h.job_id, 'cancelled', null, v_error, true)::muster_private.attempt_ending order by h.job_id) as endings,
+      jsonb_agg(jsonb_build_object('jobId', h.job_id, 'attempt', h.attempt, 'reason', 'cancelled')) as jobs
+    from muster_private.held_jobs h
+    where h.job_id = any (cancel_jobs.job_ids)
+    group by h.worker_id order by h.worker_id
+  loop
+    v_endings := v_endings || v_held.endings;
+    perform muster_private.send_cancels(v_held.worker_id, v_held.jobs);
+  end loop;
+  perform muster_private.end_waiting_jobs(muster_private.leave_waiting(cancel_jobs.job_ids), 'cancelled', v_error, v_now);
+
+  -- One pass over the concurrency keys of both, in order.
+  if cardinality(v_endings) > 0 then
+    perform muster_private.end_attempts(v_endings, null, v_now);
+  end if;
+  select array_agg(j.concurrency_key) into v_keys from muster.jobs j
+  where j.id = any (cancel_jobs.job_ids) and j.concurrency_key is not null;
+  perform muster_private.unblock_jobs(v_caller.tenant_id, v_keys, true, v_now);
+  if cardinality(v_endings) > 0 then
+    perform muster_private.lock_going_idle(v_caller.tenant_id);
+  end if;
+  perform muster_private.assign_jobs(v_caller.tenant_id, v_now);
+
+  return jsonb_build_object('jobs', (
+    select jsonb_agg(muster_private.job_json(j) order by c.ordinal)
+    from unnest(cancel_jobs.job_ids) with ordinality c (id, ordinal) join muster.jobs j on j.id = c.id));
+end
+$$;
+comment on function muster.cancel_jobs(jsonb, uuid[], text) is
+  'Cancels jobs that have not ended, and tells the workers that run them; ended jobs are answered as they are';
+
+create function muster.retry_job(caller jsonb, job_id uuid) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_caller constant muster_private.caller := muster_private.resolve_caller(retry_job.caller, 'submit');
+  v_now constant timestamptz := muster_private.now();
+  v_old constant muster.jobs := muster_private.job_of_tenant(retry_job.job_id, v_caller.tenant_id);
+  v_position constant bigint := nextval('muster.job_positions');
+  v_new muster.jobs;
+begin
+  if v_old.status not in ('failed', 'cancelled') then
+    perform muster_private.fail('MU008', format('Cannot retry job %s: it is %s', v_old.id, v_old.status),
+      'Only a failed or cancelled job can be retried');
+  end if;
+  perform muster_private.check_job_quota(v_old.tenant_id, '[{}]');
+  insert into muster.jobs (tenant_id, position, rank, type, status, waiting_for, class_id, executor_id, payload, correlation_id,
+    concurrency_key, priority, fairness_key, fairness_weight, max_attempts, retry_base, retry_cap, attempt_timeout, requires,
+    labels, secret_names, notify, policy, retry_of, run_at, expires_at, created_at, updated_at, queued_at)
+  values (v_old.tenant_id, v_position, v_position * 1000000, v_old.type,
+    case when v_old.has_gates then 'blocked' else 'queued' end::muster.job_status,
+    case when v_old.has_gates then 'concurrency' end, v_old.class_id, coalesce(v_caller.executor_id, v_old.executor_id),
+    v_old.payload, v_old.correlation_id, v_old.concurrency_key, v_old.priority, v_old.fairness_key, v_old.fairness_weight,
+    v_old.max_attempts, v_old.retry_base, v_old.retry_cap, v_old.attempt_timeout, v_old.requires, v_old.labels,
+    v_old.secret_names, v_old.notify, v_old.policy, v_old.id, v_now, v_now + (v_old.expires_at - v_old.created_at),
+    v_now, v_now, case when not v_old.has_gates then v_now end)
+  returning * into v_new;
+  insert into muster.job_inputs (job_id, artifact_id, tenant_id, ordinal)
+  select v_new.id, i.artifact_id, i.tenant_id, i.ordinal from muster.job_inputs i where i.job_id = v_old.id;
+  if v_new.expires_at is not null then
+    insert into muster_private.job_deadlines (job_id, tenant_id, at) values (v_new.id, v_new.tenant_id, v_new.expires_at);
+  end if;
+  if v_new.has_gates then
+    perform muster_private.admit_jobs(array[v_new.id], true, v_now);
+  else
+    perform muster_private.enter_queue(array[v_new.id]);
+    perform muster_private.record_status(array[v_new.id], v_now);
+  end if;
+  perform muster_private.assign_jobs(v_new.tenant_id, v_now);
+  return muster_private.job_json(muster_private.job_of_tenant(v_new.id, v_new.tenant_id));
+end
+$$;
+comment on function muster.retry_job(jsonb, uuid) is
+  'Submits a failed or cancelled job again as a new one, which names it in retry_of: a terminal state never changes';
+
+do $$
+declare
+  v_function text;
+begin
+  foreach v_function in array array[
+    'cancel_jobs(jsonb, uuid[], text)', 'retry_job(jsonb, uuid)']
+  loop
+    execute format('revoke execute on function muster.%s from public', v_function);
+    execute format('grant execute on function muster.%s to service_role', v_function);
+  end loop;
+end
+$$;
+revoke execute on all functions in schema muster_private from public;
