@@ -218,14 +218,17 @@ $$;
 comment on function muster_private.keep_lease(uuid, uuid, boolean, timestamptz) is
   'Notes that a worker was heard and is told the present intervals; three of them of silence lose it';
 
--- The answer tells no interval, so the worker goes by the one it was told last, whatever the fleet has done since.
+-- The answer tells no interval, so the worker goes by the one it was told last, whatever the fleet has done since. Within
+-- half a second nothing is written: a worker that asks without a pause would write little else.
 create function muster_private.keep_busy_lease(worker_id uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   update muster.worker_heartbeats h
   set last_seen_at = keep_busy_lease.at, deadline_at = keep_busy_lease.at + 3 * h.busy_interval
-  where h.worker_id = keep_busy_lease.worker_id;
+  where h.worker_id = keep_busy_lease.worker_id
+    and h.deadline_at not between keep_busy_lease.at + 3 * h.busy_interval - interval '500 milliseconds'
+      and keep_busy_lease.at + 3 * h.busy_interval;
 end
 $$;
 comment on function muster_private.keep_busy_lease(uuid, timestamptz) is

@@ -134,7 +134,7 @@ comment on function muster_private.store_events(muster.worker_devices, jsonb, ti
   'Stores events of attempts that are still the worker''s own; others are answered as stale';
 
 create function muster.report_events(events jsonb) returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   return muster_private.store_events(muster_private.current_worker(), report_events.events, muster_private.now());

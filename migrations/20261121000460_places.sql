@@ -38,6 +38,7 @@ create table muster_private.held_jobs (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 comment on table muster_private.held_jobs is 'Jobs that a worker was given: assigned to it, or running; by deadline_at the attempt must have ended';
 create index held_jobs_of_worker_idx on muster_private.held_jobs (worker_id);
+create index held_jobs_pushed_idx on muster_private.held_jobs (worker_id) where not is_running;
 create index held_jobs_overdue_idx on muster_private.held_jobs (deadline_at);
 
 create table muster_private.scheduled_jobs (
@@ -237,7 +238,7 @@ begin
     w.id, w.held_count, w.held_resources, coalesce(u.slots, 0), coalesce(u.resources, '{}'))
   from muster.worker_devices w
   left join lateral (
-    select sum(c.slots) as slots, muster_private.sum_resources(array_agg(h.class_id)) as resources
+    select sum(c.slots) as slots, muster_private.sum_resources(array_agg(h.class_id), array_agg(1)) as resources
     from muster_private.held_jobs h join muster.job_classes c on c.id = h.class_id
     where h.worker_id = w.id
   ) u on true
@@ -246,25 +247,24 @@ end
 $$;
 comment on function muster_private.check_places() is 'Every disagreement between the jobs and the tables the scheduler searches';
 
--- One entry a job. Null where none names a resource, as most do: then the worker's row says nothing new.
-create function muster_private.sum_resources(class_ids bigint[]) returns jsonb
+create function muster_private.sum_resources(class_ids bigint[], counts integer[]) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
-  v_sum jsonb;
+  v_sum jsonb := '{}';
   v_class record;
 begin
   for v_class in
-    select c.resources, count(*)::integer as jobs from unnest(sum_resources.class_ids) i (id)
-    join muster.job_classes c on c.id = i.id and c.resources <> '{}'
-    group by c.id
+    select c.resources, i.jobs from unnest(sum_resources.class_ids, sum_resources.counts) i (id, jobs)
+    join muster.job_classes c on c.id = i.id
+    order by c.id
   loop
-    v_sum := muster_private.add_resources(coalesce(v_sum, '{}'), v_class.resources, v_class.jobs);
+    v_sum := muster_private.add_resources(v_sum, v_class.resources, v_class.jobs);
   end loop;
   return v_sum;
 end
 $$;
-comment on function muster_private.sum_resources(bigint[]) is 'What jobs of these classes take together, or null if that is nothing';
+comment on function muster_private.sum_resources(bigint[], integer[]) is 'What so many jobs of these classes take together';
 
 -- How many jobs of a class a worker has room for.
 create function muster_private.room_for(worker muster.worker_devices, slots integer, resources jsonb) returns integer

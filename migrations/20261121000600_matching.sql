@@ -102,42 +102,65 @@ create function muster_private.give_jobs(job_ids uuid[], worker_ids uuid[], stat
 returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  v_is_running constant boolean := give_jobs.status = 'running';
+  v_acknowledge constant interval := muster_private.timing('acknowledge');
+  v_actor jsonb;
+  v_limited boolean;
 begin
   if coalesce(cardinality(give_jobs.job_ids), 0) = 0 then
     return;
   end if;
+  v_actor := muster_private.current_actor();
   with given as (
     update muster.jobs j
     set status = give_jobs.status, worker_id = g.worker_id, attempts = j.attempts + 1,
-      assigned_at = give_jobs.at, started_at = case when give_jobs.status = 'running' then give_jobs.at end,
+      assigned_at = give_jobs.at, started_at = case when v_is_running then give_jobs.at end,
       progress = null, progress_note = null,
-      attempt_deadline_at = give_jobs.at + case when give_jobs.status = 'running'
-        then j.attempt_timeout else muster_private.timing('acknowledge') end,
-      updated_at = give_jobs.at
+      attempt_deadline_at = give_jobs.at + case when v_is_running
+        then j.attempt_timeout else v_acknowledge end,
+      updated_at = give_jobs.at, last_sequence = j.last_sequence + 1
     from unnest(give_jobs.job_ids, give_jobs.worker_ids) g (job_id, worker_id)
     where j.id = g.job_id
-    returning j.id, j.tenant_id, j.worker_id, j.class_id, j.attempts, j.attempt_deadline_at
+    returning j.id, j.tenant_id, j.worker_id, j.class_id, j.attempts, j.attempt_deadline_at, j.last_sequence, j.error,
+      j.start_by
   ), left_queue as (
     delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids)
   ), placed as (
     insert into muster_private.held_jobs (job_id, tenant_id, worker_id, class_id, attempt, is_running, deadline_at)
-    select g.id, g.tenant_id, g.worker_id, g.class_id, g.attempts, give_jobs.status = 'running', g.attempt_deadline_at
+    select g.id, g.tenant_id, g.worker_id, g.class_id, g.attempts, v_is_running, g.attempt_deadline_at
     from given g
+  ), charged as (
+    update muster.worker_devices w
+    set held_count = w.held_count + g.slots, last_assigned_at = give_jobs.at,
+      held_resources = case when g.resources is null then w.held_resources
+        else muster_private.add_resources(w.held_resources, g.resources, 1) end
+    from (
+      select n.worker_id, sum(n.jobs * c.slots) as slots,
+        case when bool_or(c.resources <> '{}') then muster_private.sum_resources(array_agg(c.id), array_agg(n.jobs)) end as resources
+      from (select m.worker_id, m.class_id, count(*)::integer as jobs from given m group by m.worker_id, m.class_id) n
+      join muster.job_classes c on c.id = n.class_id
+      group by n.worker_id
+    ) g
+    where w.id = g.worker_id
+  ), recorded as (
+    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+    select g.id, g.last_sequence, g.tenant_id, g.attempts, 'status',
+      case when g.error is null then jsonb_build_object('status', give_jobs.status, 'worker_id', g.worker_id)
+        else jsonb_strip_nulls(jsonb_build_object('status', give_jobs.status, 'worker_id', g.worker_id, 'error', g.error)) end,
+      give_jobs.at
+    from given g
+  ), noted as (
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
+    select p.tenant_id, v_actor, 'jobs.changed', 'jobs', jsonb_build_object('jobs', jsonb_agg(jsonb_build_object(
+      'id', p.id, 'attempt', p.attempts, 'status', give_jobs.status, 'worker_id', p.worker_id))), give_jobs.at
+    from (select g.*, (row_number() over (partition by g.tenant_id) - 1) / 500 as part from given g) p
+    group by p.tenant_id, p.part
   )
-  update muster.worker_devices w
-  set held_count = w.held_count + g.slots, last_assigned_at = give_jobs.at,
-    held_resources = case when g.resources is null then w.held_resources
-      else muster_private.add_resources(w.held_resources, g.resources, 1) end
-  from (
-    select n.worker_id, sum(c.slots) as slots, muster_private.sum_resources(array_agg(c.id)) as resources
-    from given n join muster.job_classes c on c.id = n.class_id
-    group by n.worker_id
-  ) g
-  where w.id = g.worker_id;
-  if give_jobs.status = 'running' then
+  select bool_or(g.start_by is not null) into v_limited from given g;
+  if v_is_running and v_limited then
     perform muster_private.note_start(give_jobs.job_ids);
   end if;
-  perform muster_private.record_status(give_jobs.job_ids, give_jobs.at);
 end
 $$;
 comment on function muster_private.give_jobs(uuid[], uuid[], muster.job_status, timestamptz) is
@@ -152,7 +175,7 @@ begin
   from muster.jobs j
   where d.job_id = any (note_start.job_ids) and j.id = d.job_id and j.start_by is not null and j.expires_at is not null;
   delete from muster_private.job_deadlines d using muster.jobs j
-  where d.job_id = any (note_start.job_ids) and j.id = d.job_id and j.expires_at is null;
+  where d.job_id = any (note_start.job_ids) and j.id = d.job_id and j.start_by is not null and j.expires_at is null;
 end
 $$;
 comment on function muster_private.note_start(uuid[]) is 'Jobs of which an attempt has started have no time any more by which to start';
@@ -228,6 +251,9 @@ begin
       muster_private.add_resources(v_worker.held_resources, v_source.resources, cardinality(v_taken));
     exit when v_left < 1 or v_worker.held_count >= v_worker.slots;
   end loop;
+  if cardinality(v_claimed) = 0 then
+    return v_claimed;
+  end if;
   perform muster_private.give_jobs(
     v_claimed, array_fill(v_worker.id, array[cardinality(v_claimed)]), 'running', claim_for_worker.at);
   return v_claimed;

@@ -25,15 +25,21 @@ comment on function muster_private.retry_delay(integer, interval, interval) is
 -- are current. Jobs go to a terminal state, back to the queue, or to a later try; slots, resources and concurrency keys are
 -- given back.
 -- `wait` says whether to wait for concurrency keys that others work on; null leaves unblocking to the caller.
--- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs.
-create function muster_private.end_attempts(endings muster_private.attempt_ending[], wait boolean, at timestamptz)
-returns void
+-- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs. Answered are the jobs
+-- that go on, and whether anything was queued for which that is worth while.
+create function muster_private.end_attempts(
+  endings muster_private.attempt_ending[], wait boolean, at timestamptz, out again uuid[], out queued boolean
+)
 language plpgsql set search_path = ''
 as $$
 declare
-  v_ids uuid[];
+  v_actor constant jsonb := muster_private.current_actor();
+  v_has_keys boolean;
+  v_notifies boolean;
   v_queued uuid[];
   v_gated uuid[];
+  v_limited uuid[];
+  v_is_delayed boolean;
   v_tenant record;
 begin
   with chosen as (
@@ -47,7 +53,7 @@ begin
         else 'again'
       end as fate,
       case
-        when e.outcome = 'released' then interval '0'
+        when e.is_final or e.outcome in ('released', 'succeeded', 'cancelled', 'expired') then interval '0'
         -- A lost worker says little about the job: the first time it goes on at once.
         when e.outcome = 'lost' then muster_private.retry_delay(j.attempts - j.released_count - 1, j.retry_base, j.retry_cap)
         else muster_private.retry_delay(j.attempts - j.released_count, j.retry_base, j.retry_cap)
@@ -63,8 +69,10 @@ begin
       held_resources = case when n.resources is null then w.held_resources
         else muster_private.add_resources(w.held_resources, n.resources, -1) end
     from (
-      select l.worker_id, sum(k.slots) as slots, muster_private.sum_resources(array_agg(k.id)) as resources
-      from let_go l join muster.job_classes k on k.id = l.class_id
+      select l.worker_id, sum(l.jobs * k.slots) as slots,
+        case when bool_or(k.resources <> '{}') then muster_private.sum_resources(array_agg(k.id), array_agg(l.jobs)) end as resources
+      from (select g.worker_id, g.class_id, count(*)::integer as jobs from let_go g group by g.worker_id, g.class_id) l
+      join muster.job_classes k on k.id = l.class_id
       group by l.worker_id
     ) n
     where w.id = n.worker_id
@@ -87,34 +95,67 @@ begin
       queued_at = case when c.fate = 'again' and c.delay = interval '0' then end_attempts.at else j.queued_at end,
       attempt_deadline_at = null,
       finished_at = case when c.fate <> 'again' then end_attempts.at end,
-      updated_at = end_attempts.at
+      updated_at = end_attempts.at,
+      -- What is to be admitted is recorded once it is known how far it comes.
+      last_sequence = j.last_sequence
+        + case when c.fate = 'again' and c.delay = interval '0' and j.has_gates then 0 else 1 end
     from chosen c
     where j.id = c.job_id
-    returning j.id, j.tenant_id, j.status, j.run_at, j.concurrency_key, j.start_by, j.expires_at
-  ), left_keys as (
-    delete from muster_private.admitted_jobs a using ended e
-    where e.concurrency_key is not null and a.tenant_id = e.tenant_id and a.key = e.concurrency_key and a.job_id = e.id
-  ), done as (
-    delete from muster_private.job_deadlines d using ended e
-    where d.job_id = e.id and e.status in ('succeeded', 'failed', 'cancelled')
-  ), delayed as (
-    insert into muster_private.scheduled_jobs (job_id, tenant_id, run_at)
-    select e.id, e.tenant_id, e.run_at from ended e where e.status = 'scheduled'
+    returning j.id, j.tenant_id, j.status, j.attempts, j.worker_id, j.error, j.last_sequence, j.run_at, j.concurrency_key,
+      j.notify, j.start_by, j.expires_at
+  ), recorded as (
+    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+    select e.id, e.last_sequence, e.tenant_id, e.attempts, 'status',
+      jsonb_strip_nulls(jsonb_build_object('status', e.status, 'worker_id', e.worker_id, 'error', e.error)), end_attempts.at
+    from ended e where e.status <> 'blocked'
+  ), noted as (
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
+    -- Without the error: it may carry what the log shall not.
+    select p.tenant_id, v_actor, 'jobs.changed', 'jobs', jsonb_build_object('jobs', jsonb_agg(
+      case when p.worker_id is null then jsonb_build_object('id', p.id, 'attempt', p.attempts, 'status', p.status)
+        else jsonb_build_object('id', p.id, 'attempt', p.attempts, 'status', p.status, 'worker_id', p.worker_id) end)),
+      end_attempts.at
+    from (
+      select e.*, (row_number() over (partition by e.tenant_id) - 1) / 500 as part from ended e where e.status <> 'blocked'
+    ) p
+    group by p.tenant_id, p.part
   )
-  select array_agg(e.id order by e.id) filter (where e.status <> 'blocked'), array_agg(e.id) filter (where e.status = 'queued'),
-    array_agg(e.id) filter (where e.status = 'blocked')
-  into v_ids, v_queued, v_gated from ended e;
+  select array_agg(e.id) filter (where e.status in ('scheduled', 'blocked', 'queued')),
+    array_agg(e.id) filter (where e.status = 'queued'), array_agg(e.id) filter (where e.status = 'blocked'),
+    array_agg(e.id) filter (where e.status in ('succeeded', 'failed', 'cancelled') and num_nonnulls(e.start_by, e.expires_at) > 0),
+    bool_or(e.status = 'scheduled'), bool_or(e.notify), bool_or(e.concurrency_key is not null)
+  into end_attempts.again, v_queued, v_gated, v_limited, v_is_delayed, v_notifies, v_has_keys
+  from ended e;
 
+  -- What most jobs do not have is not looked for.
+  if v_has_keys then
+    delete from muster_private.admitted_jobs a using unnest(end_attempts.endings) e, muster.jobs j
+    where j.id = e.job_id and a.tenant_id = j.tenant_id and a.key = j.concurrency_key and a.job_id = j.id;
+  end if;
+  if v_limited is not null then
+    delete from muster_private.job_deadlines d where d.job_id = any (v_limited);
+  end if;
+  if v_is_delayed then
+    insert into muster_private.scheduled_jobs (job_id, tenant_id, run_at)
+    select j.id, j.tenant_id, j.run_at from muster.jobs j where j.id = any (end_attempts.again) and j.status = 'scheduled';
+  end if;
+  end_attempts.queued := v_queued is not null or v_gated is not null or v_has_keys;
   if v_queued is not null then
     perform muster_private.enter_queue(v_queued);
   end if;
-  perform muster_private.record_status(v_ids, end_attempts.at);
-  perform muster_private.send_results(v_ids);
-  perform muster_private.admit_jobs(v_gated, end_attempts.wait, end_attempts.at);
+  if v_notifies then
+    perform muster_private.send_results(array(select e.job_id from unnest(end_attempts.endings) e));
+  end if;
+  if v_gated is not null then
+    perform muster_private.admit_jobs(v_gated, end_attempts.wait, end_attempts.at);
+  end if;
+  if not v_has_keys or end_attempts.wait is null then
+    return;
+  end if;
   for v_tenant in
     select j.tenant_id, array_agg(j.concurrency_key) as keys
     from unnest(end_attempts.endings) e join muster.jobs j on j.id = e.job_id
-    where j.concurrency_key is not null and end_attempts.wait is not null
+    where j.concurrency_key is not null
     group by j.tenant_id order by j.tenant_id
   loop
     perform muster_private.unblock_jobs(v_tenant.tenant_id, v_tenant.keys, end_attempts.wait, end_attempts.at);

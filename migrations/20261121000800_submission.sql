@@ -167,7 +167,7 @@ comment on function muster_private.store_jobs(uuid, uuid, jsonb, text, timestamp
   'Stores jobs of a tenant and lets them into the queue; answers their ids, and which of them are new';
 
 create function muster.submit_jobs(caller jsonb, jobs jsonb, correlation_id text default null) returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(submit_jobs.caller, 'submit');

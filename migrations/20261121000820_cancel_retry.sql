@@ -55,7 +55,7 @@ $$;
 comment on function muster_private.lock_jobs(uuid, uuid[]) is 'Locks jobs of a tenant and, before them, the workers that hold them';
 
 create function muster.cancel_jobs(caller jsonb, job_ids uuid[], reason text default null) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set enable_seqscan = off
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(cancel_jobs.caller, 'submit');
@@ -108,7 +108,7 @@ comment on function muster.cancel_jobs(jsonb, uuid[], text) is
   'Cancels jobs that have not ended, and tells the workers that run them; ended jobs are answered as they are';
 
 create function muster.retry_job(caller jsonb, job_id uuid) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set enable_seqscan = off
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(retry_job.caller, 'submit');

@@ -10,7 +10,7 @@ begin
       'job_id', j.id, 'attempt', j.attempts, 'type', j.type, 'payload', j.payload, 'requires', j.requires,
       'correlation_id', j.correlation_id, 'max_attempts', j.max_attempts,
       'attempt_timeout_seconds', extract(epoch from j.attempt_timeout)::integer,
-      'expires_at', muster_private.iso(j.expires_at), 'secrets', j.secret_names,
+      'expires_at', case when j.expires_at is not null then muster_private.iso(j.expires_at) end, 'secrets', j.secret_names,
       'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
       order by j.priority desc, j.rank, j.position), '[]')
     from muster.jobs j
@@ -52,6 +52,12 @@ as $$
 declare
   v_ids uuid[];
 begin
+  if not exists (
+    select from muster_private.held_jobs h
+    where h.worker_id = hand_over.worker_id and h.tenant_id = hand_over.tenant_id and not h.is_running
+  ) then
+    return array[]::uuid[];
+  end if;
   with taken as (
     select h.job_id from muster_private.held_jobs h
     where h.worker_id = hand_over.worker_id and h.tenant_id = hand_over.tenant_id and not h.is_running
@@ -126,7 +132,7 @@ $$;
 comment on function muster_private.send_wake(uuid, timestamptz) is 'Sends a nonce that a worker which hears will echo with its next heartbeat';
 
 create function muster.hello(worker jsonb, running jsonb default '[]') returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now constant timestamptz := muster_private.now();
@@ -276,7 +282,7 @@ create function muster.heartbeat(
   running jsonb, want integer default 0, events jsonb default '[]', metrics jsonb default null,
   wake_nonce text default null, listening boolean default null, draining boolean default false
 ) returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now constant timestamptz := muster_private.now();
@@ -390,7 +396,7 @@ comment on function muster.heartbeat(jsonb, integer, jsonb, jsonb, text, boolean
   'Keeps the lease on all jobs a worker runs, with one call; answers what to stop, what to start and when to call again';
 
 create function muster.claim_jobs(want integer default 1) returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now constant timestamptz := muster_private.now();
@@ -418,46 +424,53 @@ comment on function muster.claim_jobs(integer) is 'Starts what was pushed to the
 -- A stale attempt changes nothing and is answered `stale`; its result is kept as evidence; the others still count (I2).
 -- Locks: the worker, the places of its jobs in id order, concurrency keys, the tenant.
 create function muster.complete_jobs(results jsonb, want integer default 0) returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_no_reason constant jsonb := '{"code": "failed", "message": "The worker gave no reason"}'::jsonb;
   v_now constant timestamptz := muster_private.now();
   v_worker muster.worker_devices := muster_private.current_worker();
   v_endings muster_private.attempt_ending[];
+  v_again uuid[];
+  v_is_queued boolean := false;
+  v_is_bad boolean;
   v_outcomes jsonb;
   v_jobs uuid[];
 begin
   if jsonb_typeof(complete_jobs.results) is distinct from 'array' or jsonb_array_length(complete_jobs.results) > 1000 then
     perform muster_private.fail('MU015', 'Cannot complete jobs: results must be an array of at most 1000');
   end if;
-  perform muster_private.check_size(complete_jobs.results, 'the results', 8388608);
-  perform muster_private.charge_bytes(v_worker.id, v_worker.tenant_id, pg_column_size(complete_jobs.results));
-  if exists (
-    select from jsonb_array_elements(complete_jobs.results) r
-    where jsonb_typeof(r) <> 'object' or coalesce(r ->> 'status', '') not in ('succeeded', 'failed')
-      or jsonb_typeof(coalesce(r -> 'error', 'null')) not in ('object', 'null')
-  ) then
+  if pg_column_size(complete_jobs.results) >= 65536 then
+    perform muster_private.check_size(complete_jobs.results, 'the results', 8388608);
+    perform muster_private.charge_bytes(v_worker.id, v_worker.tenant_id, pg_column_size(complete_jobs.results));
+  end if;
+  select bool_or(jsonb_typeof(r) <> 'object' or coalesce(r ->> 'status', '') not in ('succeeded', 'failed')
+    or jsonb_typeof(coalesce(r -> 'error', 'null')) not in ('object', 'null'))
+  into v_is_bad from jsonb_array_elements(complete_jobs.results) r;
+  if v_is_bad then
     perform muster_private.fail('MU004', 'Cannot complete jobs: each result has a status, succeeded or failed, and error is an object');
   end if;
   v_worker := muster_private.lock_worker(v_worker.id);
 
-  with reported as (
-    select distinct on (r.item ->> 'job_id', r.item ->> 'attempt')
-      muster_private.to_uuid(r.item ->> 'job_id', 'job id') as job_id, (r.item ->> 'attempt')::integer as attempt,
-      r.item ->> 'status' = 'succeeded' as is_success, nullif(r.item -> 'result', 'null') as result,
-      nullif(r.item -> 'error', 'null') as error
-    from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
-    order by r.item ->> 'job_id', r.item ->> 'attempt', r.ordinal
-  ), current as (
-    select h.job_id as id, r.is_success, r.result, r.error,
+  with current as (
+    select h.job_id as id, r.status = 'succeeded' as is_success, r.result, r.error, r.ordinal,
       octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large,
-      muster_private.is_too_deep(r.result) or muster_private.is_too_deep(r.error) as is_too_deep
-    from reported r
+      -- What is short is not asked: a call a result would be felt.
+      case when pg_column_size(r.result) > 200 then muster_private.is_too_deep(r.result) else false end
+        or case when pg_column_size(r.error) > 200 then muster_private.is_too_deep(r.error) else false end as is_too_deep
+    from (
+      select o.job_id, o.attempt, o.status, nullif(o.result, 'null') as result, nullif(o.error, 'null') as error, o.ordinal
+      from rows from (jsonb_to_recordset(complete_jobs.results)
+        as (job_id uuid, attempt integer, status text, result jsonb, error jsonb)) with ordinality
+        o (job_id, attempt, status, result, error, ordinal)
+    ) r
     join muster_private.held_jobs h on h.job_id = r.job_id and h.attempt = r.attempt
     where h.tenant_id = v_worker.tenant_id and h.worker_id = v_worker.id
     order by h.job_id
     for update of h
+  ), once as (
+    -- What is reported twice in one call counts as it was said first.
+    select distinct on (o.id) o.* from current o order by o.id, o.ordinal
   )
   select array_agg(case
     when c.is_too_large then row (c.id, 'failed', null,
@@ -471,36 +484,39 @@ begin
       coalesce(c.error, v_no_reason),
       coalesce((c.error ->> 'retryable')::boolean, true) = false)::muster_private.attempt_ending
     end)
-  into v_endings from current c;
+  into v_endings from once c;
 
   if v_endings is not null then
-    perform muster_private.end_attempts(v_endings, true, v_now);
+    select e.again, e.queued into v_again, v_is_queued from muster_private.end_attempts(v_endings, true, v_now) e;
   end if;
 
-  -- A repeated report of an attempt that ended just so is accepted again: its first answer may have been lost.
-  select coalesce(jsonb_agg(jsonb_build_object('job_id', r.item -> 'job_id', 'attempt', r.item -> 'attempt', 'outcome', case
-      when e.job_id is not null and j.status in ('succeeded', 'failed') then 'accepted'
-      when e.job_id is not null then 'retrying'
-      when j.worker_id = v_worker.id and j.attempts = (r.item ->> 'attempt')::integer and j.status::text = r.item ->> 'status'
-        and (j.status = 'succeeded' or j.error = coalesce(nullif(r.item -> 'error', 'null'), v_no_reason)) then 'accepted'
-      else 'stale' end) order by r.ordinal), '[]')
-  into v_outcomes
-  from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
-  left join muster.jobs j on j.id = (r.item ->> 'job_id')::uuid and j.tenant_id = v_worker.tenant_id
-  left join unnest(v_endings) e on e.job_id = j.id and j.attempts = (r.item ->> 'attempt')::integer;
-  if v_outcomes @> '[{"outcome": "stale"}]' then
-    perform muster_private.keep_late_results(v_worker, complete_jobs.results, v_outcomes, v_now);
+  if coalesce(cardinality(v_endings), 0) = jsonb_array_length(complete_jobs.results) then
+    select coalesce(jsonb_agg(jsonb_build_object('job_id', r.item -> 'job_id', 'attempt', r.item -> 'attempt', 'outcome',
+      case when (r.item ->> 'job_id')::uuid = any (v_again) then 'retrying' else 'accepted' end) order by r.ordinal), '[]')
+    into v_outcomes
+    from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal);
+  else
+    -- A repeated report of an attempt that ended just so is accepted again: its first answer may have been lost.
+    select coalesce(jsonb_agg(jsonb_build_object('job_id', r.item -> 'job_id', 'attempt', r.item -> 'attempt', 'outcome', case
+        when e.job_id is not null and j.status in ('succeeded', 'failed') then 'accepted'
+        when e.job_id is not null then 'retrying'
+        when j.worker_id = v_worker.id and j.attempts = (r.item ->> 'attempt')::integer and j.status::text = r.item ->> 'status'
+          and (j.status = 'succeeded' or j.error = coalesce(nullif(r.item -> 'error', 'null'), v_no_reason)) then 'accepted'
+        else 'stale' end) order by r.ordinal), '[]')
+    into v_outcomes
+    from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
+    left join muster.jobs j on j.id = (r.item ->> 'job_id')::uuid and j.tenant_id = v_worker.tenant_id
+    left join unnest(v_endings) e on e.job_id = j.id and j.attempts = (r.item ->> 'attempt')::integer;
+    if v_outcomes @> '[{"outcome": "stale"}]' then
+      perform muster_private.keep_late_results(v_worker, complete_jobs.results, v_outcomes, v_now);
+    end if;
   end if;
 
-  v_worker := muster_private.lock_worker(v_worker.id);
   v_jobs := muster_private.next_jobs(v_worker, complete_jobs.want, v_now);
   if cardinality(v_jobs) > 0 then
     perform muster_private.keep_busy_lease(v_worker.id, v_now);
   end if;
-  if exists (
-    select from unnest(v_endings) e join muster.jobs j on j.id = e.job_id
-    where j.status = 'queued' or j.concurrency_key is not null
-  ) then
+  if v_is_queued then
     perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
   end if;
   return jsonb_build_object('outcomes', v_outcomes, 'jobs', muster_private.assignments_json(v_jobs));
@@ -510,7 +526,7 @@ comment on function muster.complete_jobs(jsonb, integer) is
   'Stores the results of attempts that are still the worker''s own, and answers with its next jobs';
 
 create function muster.goodbye(reason text default null) returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set enable_seqscan = off
 as $$
 declare
   v_now constant timestamptz := muster_private.now();

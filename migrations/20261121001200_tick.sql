@@ -258,7 +258,7 @@ $$;
 comment on function muster_private.blocked_keys() is 'Concurrency keys that jobs wait for';
 
 create function muster.tick() returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set enable_seqscan = off
 as $$
 declare
   v_now timestamptz;
