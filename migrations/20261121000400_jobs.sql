@@ -291,6 +291,7 @@ begin
       'created_at', muster_private.iso(job.created_at), 'updated_at', muster_private.iso(job.updated_at),
       'queued_at', muster_private.iso(job.queued_at), 'assigned_at', muster_private.iso(job.assigned_at),
       'started_at', muster_private.iso(job.started_at), 'finished_at', muster_private.iso(job.finished_at))
+    || muster_private.placement_json(job.class_id)
   );
 end
 $$;

@@ -18,8 +18,7 @@ begin
   if muster_private.is_too_deep(check_job.item -> 'payload') then
     perform muster_private.fail('MU004', format('Cannot submit job %s: its payload is nested deeper than 100 levels', check_job.index));
   end if;
-  perform muster_private.check_capabilities(check_job.item -> 'requires', 20);
-  perform muster_private.check_labels(check_job.item -> 'labels');
+  perform muster_private.check_placement(check_job.item);
   foreach v_name in array array['idempotency_key', 'correlation_id', 'concurrency_key'] loop
     perform muster_private.check_text(check_job.item, v_name, 255);
   end loop;
@@ -54,38 +53,29 @@ as $$
 #variable_conflict use_column
 declare
   v_items jsonb;
-  v_class record;
-  v_class_ids jsonb := '{}'::jsonb;
+  v_classes jsonb;
+  v_class_ids jsonb;
   v_stored uuid[];
   v_plain uuid[];
   v_gated uuid[];
 begin
+  perform muster_private.check_patterns(store_jobs.items);
   perform muster_private.check_job(i.item, i.index::integer - 1)
   from jsonb_array_elements(store_jobs.items) with ordinality i (item, index);
 
-  -- Each item gets its id, its place in the order and its sorted requirements before anything is stored.
-  select jsonb_agg(i.item || jsonb_build_object(
-      'id', gen_random_uuid(), 'index', i.index, 'position', nextval('muster.job_positions'), 'requires', r.names,
-      'labels', coalesce(nullif(i.item -> 'labels', 'null'), '{}'),
-      'digest', muster_private.class_digest(r.names, coalesce(nullif(i.item -> 'labels', 'null'), '{}')))
+  -- Each item gets its id, its place in the order and its class before anything is stored. Most of a batch ask for the same.
+  v_classes := muster_private.classes_of(store_jobs.items);
+  select jsonb_agg(i.item || (c.found - '{asked,class}'::text[]) || jsonb_build_object(
+      'id', gen_random_uuid(), 'index', i.index, 'position', nextval('muster.job_positions'))
       order by i.index)
   into v_items
   from jsonb_array_elements(store_jobs.items) with ordinality i (item, index)
-  cross join lateral (
-    select coalesce(array_agg(distinct n.name order by n.name), '{}') as names
-    from jsonb_array_elements_text(coalesce(nullif(i.item -> 'requires', 'null'), '[]')) n (name)
-  ) r;
+  join jsonb_array_elements(v_classes) c (found) on c.found -> 'asked' = jsonb_build_array(
+    i.item -> 'requires', i.item -> 'labels', i.item -> 'where', i.item -> 'prefer', i.item -> 'resources');
 
   perform muster_private.check_job_quota(store_jobs.tenant_id, v_items);
 
-  for v_class in
-    select distinct on (i ->> 'digest') i ->> 'digest' as digest, i -> 'labels' as labels,
-      array(select jsonb_array_elements_text(i -> 'requires')) as requires
-    from jsonb_array_elements(v_items) i order by i ->> 'digest'
-  loop
-    v_class_ids := v_class_ids || jsonb_build_object(
-      v_class.digest, muster_private.intern_class(store_jobs.tenant_id, v_class.requires, v_class.labels));
-  end loop;
+  v_class_ids := muster_private.intern_classes(store_jobs.tenant_id, v_classes);
 
   perform muster_private.check_inputs(store_jobs.tenant_id, v_items);
   perform muster_private.check_job_secrets(store_jobs.tenant_id, v_items);

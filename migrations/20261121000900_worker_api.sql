@@ -140,6 +140,8 @@ declare
   v_capabilities text[];
   v_labels jsonb;
   v_slots integer;
+  v_resources jsonb;
+  v_is_other boolean;
   v_listening boolean;
   v_forgotten muster_private.attempt_ending[];
   v_nonce text;
@@ -152,6 +154,7 @@ begin
   perform muster_private.check_number(hello.worker, 'slots', 1, 256);
   perform muster_private.check_capabilities(hello.worker -> 'capabilities', 100);
   perform muster_private.check_labels(hello.worker -> 'labels');
+  perform muster_private.check_worker_resources(hello.worker -> 'resources');
   v_slots := coalesce((hello.worker ->> 'slots')::integer, v_worker.slots);
   v_worker := muster_private.lock_worker(v_worker.id);
   v_capabilities := muster_private.cut_capabilities(
@@ -160,8 +163,12 @@ begin
     v_worker.allowed_capabilities);
   v_labels := case when jsonb_typeof(hello.worker -> 'labels') = 'object' then hello.worker -> 'labels' else v_worker.labels end
     || v_worker.granted_labels;
+  v_resources := case when jsonb_typeof(hello.worker -> 'resources') = 'object'
+    then muster_private.plain_numbers(hello.worker -> 'resources') else v_worker.resources end;
+  v_is_other := (v_capabilities, v_labels, v_slots, v_resources)
+    is distinct from (v_worker.capabilities, v_worker.labels, v_worker.slots, v_worker.resources);
   v_listening := coalesce((hello.worker ->> 'listening')::boolean, false);
-  if v_capabilities is distinct from v_worker.capabilities or v_labels is distinct from v_worker.labels then
+  if v_is_other then
     perform muster_private.lock_matching(v_worker.tenant_id);
   end if;
 
@@ -184,16 +191,20 @@ begin
     perform muster_private.fail('MU007', format('Cannot lower the slots of worker %s to %s: it holds %s jobs',
       v_worker.name, v_slots, v_worker.held_count), 'Let it finish some of them first');
   end if;
+  if not muster_private.are_within(v_worker.held_resources, v_resources) then
+    perform muster_private.fail('MU007', format('Cannot lower the resources of worker %s to %s: its jobs hold %s',
+      v_worker.name, v_resources, v_worker.held_resources), 'Let it finish some of them first');
+  end if;
 
   update muster.worker_devices w
-  set capabilities = v_capabilities, labels = v_labels, slots = v_slots,
+  set capabilities = v_capabilities, labels = v_labels, slots = v_slots, resources = v_resources,
     version = coalesce(left(hello.worker ->> 'version', 100), w.version),
     session_id = muster_private.to_uuid(hello.worker ->> 'session_id', 'session id'),
     status = case when w.drain_requested_at is null then 'online' else 'draining' end::muster.worker_status,
     -- It counts as hearing once it has echoed the nonce sent below.
     listening = v_listening, deaf = v_listening, forget_at = null, updated_at = v_now
   where w.id = v_worker.id;
-  if v_capabilities is distinct from v_worker.capabilities or v_labels is distinct from v_worker.labels then
+  if v_is_other then
     perform muster_private.match_worker(v_worker.id);
   end if;
   perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_worker.held_count > 0, v_now);
@@ -206,6 +217,7 @@ begin
   return jsonb_build_object(
     'worker_id', v_worker.id, 'tenant_id', v_worker.tenant_id, 'name', v_worker.name, 'status', v_worker.status,
     'slots', v_worker.slots, 'capabilities', v_worker.capabilities, 'labels', v_worker.labels,
+    'resources', v_worker.resources,
     'heartbeat_seconds', extract(epoch from muster_private.heartbeat_interval(true)),
     'idle_heartbeat_seconds', extract(epoch from muster_private.heartbeat_interval(false)),
     'poll_seconds', extract(epoch from muster_private.timing('poll')),

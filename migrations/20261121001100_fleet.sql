@@ -7,7 +7,11 @@ begin
   return (
     select jsonb_build_object(
       'id', worker.id, 'name', worker.name, 'status', worker.status, 'capabilities', worker.capabilities,
-      'labels', worker.labels, 'slots', worker.slots, 'held_count', worker.held_count, 'listening', worker.listening,
+      'granted_capabilities',
+        array(select c from unnest(worker.capabilities) c where c = any (worker.allowed_capabilities)),
+      'measured_capabilities', worker.measured_capabilities,
+      'labels', worker.labels, 'slots', worker.slots, 'held_count', worker.held_count,
+      'resources', worker.resources, 'held_resources', worker.held_resources, 'listening', worker.listening,
       'deaf', worker.deaf, 'ephemeral', worker.ephemeral, 'version', worker.version, 'created_at', muster_private.iso(worker.created_at),
       'drain_requested_at', muster_private.iso(worker.drain_requested_at),
       'last_seen_at', muster_private.iso((select h.last_seen_at from muster.worker_heartbeats h where h.worker_id = worker.id)),
@@ -104,6 +108,37 @@ end
 $$;
 comment on function muster.resume_worker(jsonb, uuid) is 'Ends a drain: the worker gets jobs again';
 
+-- What an operator, or a probe of its own, has found out about a machine, which the machine itself cannot say. It counts
+-- for as long as the worker claims the capability, too.
+create function muster.set_measured_capabilities(caller jsonb, worker_id uuid, capabilities text[]) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_caller constant muster_private.caller := muster_private.resolve_caller(set_measured_capabilities.caller, 'operate');
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.worker_of_tenant(set_measured_capabilities.worker_id, v_caller.tenant_id);
+begin
+  if set_measured_capabilities.capabilities is null then
+    perform muster_private.fail('MU004', 'Cannot record capabilities: they must be an array of names');
+  end if;
+  perform muster_private.check_capabilities(to_jsonb(set_measured_capabilities.capabilities), 100);
+  v_worker := muster_private.lock_worker(v_worker.id);
+  perform muster_private.lock_matching(v_worker.tenant_id);
+  update muster.worker_devices w
+  set measured_capabilities = array(select distinct c from unnest(set_measured_capabilities.capabilities) c order by c),
+    updated_at = v_now
+  where w.id = v_worker.id returning * into v_worker;
+  perform muster_private.match_worker(v_worker.id);
+  perform muster_private.audit(v_worker.tenant_id, v_caller.actor, 'worker.measured', v_worker.id::text,
+    jsonb_build_object('capabilities', v_worker.measured_capabilities));
+  perform muster_private.lock_going_idle(v_worker.tenant_id);
+  perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
+  return muster_private.worker_json(muster_private.worker_of_tenant(v_worker.id, v_worker.tenant_id));
+end
+$$;
+comment on function muster.set_measured_capabilities(jsonb, uuid, text[]) is
+  'Records which capabilities of a worker were measured, in the place of those recorded before';
+
 create function muster.revoke_worker(caller jsonb, worker_id uuid) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -181,7 +216,8 @@ declare
   v_function text;
 begin
   foreach v_function in array array[
-    'list_workers(jsonb, jsonb)', 'get_worker(jsonb, uuid)', 'drain_worker(jsonb, uuid)', 'resume_worker(jsonb, uuid)', 'revoke_worker(jsonb, uuid)', 'health()',
+    'list_workers(jsonb, jsonb)', 'get_worker(jsonb, uuid)', 'drain_worker(jsonb, uuid)', 'resume_worker(jsonb, uuid)',
+    'set_measured_capabilities(jsonb, uuid, text[])', 'revoke_worker(jsonb, uuid)', 'health()',
     'get_load(jsonb)']
   loop
     execute format('revoke execute on function muster.%s from public', v_function);

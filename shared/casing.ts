@@ -1,5 +1,8 @@
 /** Values under these names are somebody's own data: their keys are theirs and stay as they are. */
-const opaque: ReadonlySet<string> = new Set(["payload", "result", "error", "data", "details", "labels", "metrics"]);
+const opaque: ReadonlySet<string> = new Set([
+  ...["payload", "result", "error", "data", "details", "labels", "metrics"],
+  ...["resources", "held_resources"],
+]);
 
 /** Keys of an answer of Postgres, snake_case, to those of HTTP, camelCase. */
 export function toCamel(value: unknown): unknown {

@@ -14,9 +14,16 @@ Deno.test("readOptions() lets arguments win over the environment", () => {
 });
 
 Deno.test("readOptions() reads lists, pairs and numbers", () => {
-  const options = readOptions({ url, capability: ["a", "b", "a"], label: ["k=v=w", "e="], concurrency: "7" }, none);
+  const options = readOptions({
+    url,
+    capability: ["a", "b", "a"],
+    label: ["k=v=w", "e="],
+    resource: ["gpu=2", "ram_gb=0.5"],
+    concurrency: "7",
+  }, none);
   assert.deepEqual(options.capabilities, ["a", "b"]);
   assert.deepEqual(options.labels, { k: "v=w", e: "" });
+  assert.deepEqual(options.resources, { gpu: 2, ram_gb: 0.5 });
   assert.equal(options.slots, 7);
   assert.equal(options.drainSeconds, 30);
   assert.equal(options.realtime, true);
@@ -34,6 +41,12 @@ Deno.test("readOptions() refuses what it cannot use", () => {
       { url, "drain-seconds": "-1" },
       { url, label: ["=v"] },
       { url, label: ["_=v"] },
+      { url, resource: ["gpu"] },
+      { url, resource: ["gpu=many"] },
+      { url, resource: ["gpu=0"] },
+      { url, resource: ["gpu=1.2.3"] },
+      { url, resource: ["GPU=1"] },
+      { url, resource: ["slots=2"] },
       { url, "log-format": "xml" },
     ]
   ) assert.throws(() => readOptions(values, none), UsageError, JSON.stringify(values));

@@ -1,5 +1,6 @@
 import { readLabels } from "../shared/read-labels.ts";
 import { UsageError } from "../shared/usage-error.ts";
+import { readResources } from "./read-resources.ts";
 
 /** What the worker script was told, from its arguments and the environment. */
 export interface CliOptions {
@@ -9,6 +10,7 @@ export interface CliOptions {
   readonly name: string | undefined;
   readonly capabilities: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
+  readonly resources: Readonly<Record<string, number>>;
   readonly slots: number;
   readonly identity: string | undefined;
   readonly spool: string | undefined;
@@ -32,6 +34,7 @@ The first start enrolls the machine with the enrollment token and keeps an ident
   --token TOKEN         Enrollment token, mse_…; needed the first time only. Also MUSTER_TOKEN
   --capability NAME     What this machine can do, such as compute/basic; repeat it for more
   --label KEY=VALUE     Something that jobs can ask for; repeat it for more
+  --resource NAME=N     What jobs use up while they run, such as gpu=2; repeat it for more
   --name NAME           Shown to people. Default: this machine's name
   --slots N             Jobs to run at a time, 1 to 256. Default 1. Also --concurrency
   --identity FILE       Where the identity is kept. Default ~/.muster/<host of the URL>-<name>.json
@@ -84,6 +87,7 @@ export function readOptions(values: RawValues, environment: (name: string) => st
     name: one("name", "MUSTER_NAME"),
     capabilities: [...new Set(many("capability"))],
     labels: readLabels(many("label")),
+    resources: readResources(many("resource")),
     slots: readNumber("--slots", one("slots") ?? one("concurrency") ?? "1", 1, 256),
     identity: one("identity", "MUSTER_IDENTITY"),
     spool: one("spool", "MUSTER_SPOOL_DIR"),

@@ -52,7 +52,7 @@ function createWorld() {
     runner,
     results: new Results({ spool: undefined, log: () => {} }),
     slots: 1,
-    hello: () => ({ capabilities: [], labels: {}, slots: 1, version: "0", sessionId: "s" }),
+    hello: () => ({ capabilities: [], labels: {}, resources: {}, slots: 1, version: "0", sessionId: "s" }),
     metrics: () => ({}),
     log: () => {},
     onCommand: () => {},

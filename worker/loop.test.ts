@@ -75,7 +75,7 @@ function createWorld(slots = 2, random: () => number = () => 0) {
     runner,
     results: new Results({ spool: undefined, log: () => {} }),
     slots,
-    hello: () => ({ capabilities: [], labels: {}, slots, version: "0", sessionId: "s" }),
+    hello: () => ({ capabilities: [], labels: {}, resources: {}, slots, version: "0", sessionId: "s" }),
     metrics: () => ({}),
     log: () => {},
     random,

@@ -102,6 +102,8 @@ export type CompleteAnswer = z.output<typeof completeAnswer>;
 export interface HelloRequest {
   readonly capabilities: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
+  /** What jobs use up while they run, beside the slots. */
+  readonly resources: Readonly<Record<string, number>>;
   readonly slots: number;
   readonly version: string;
   /** Whether it hears its Realtime channel; otherwise nothing is pushed and it polls. */
@@ -199,6 +201,7 @@ export function createRpc(options: RpcOptions): WorkerRpc {
         worker: {
           capabilities: worker.capabilities,
           labels: worker.labels,
+          resources: worker.resources,
           slots: worker.slots,
           version: worker.version,
           listening: worker.listening,

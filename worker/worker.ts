@@ -46,6 +46,8 @@ export interface WorkerOptions {
   readonly name?: string | undefined;
   readonly capabilities?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** What jobs use up while they run, such as `{ gpu: 2, ram_gb: 64 }`. Default none. */
+  readonly resources?: Readonly<Record<string, number>>;
   /** How many jobs it runs at a time, 1 to 256. Default 1. */
   readonly slots?: number;
   /** False polls only. Default true. */
@@ -253,7 +255,7 @@ export class Worker {
     workerId: string,
     headers: () => Readonly<Record<string, string>>,
   ): Parts {
-    const { name, capabilities = [], labels = {}, random } = this.#options;
+    const { name, capabilities = [], labels = {}, resources = {}, random } = this.#options;
     const jitter = random === undefined ? {} : { random };
     const artifacts = new Artifacts({
       url: this.#url,
@@ -301,7 +303,7 @@ export class Worker {
       runner,
       results: new Results({ spool: this.#options.spool, log: this.#log }),
       slots: this.#slots,
-      hello: () => ({ capabilities, labels, slots: this.#slots, version, sessionId: this.#sessionId }),
+      hello: () => ({ capabilities, labels, resources, slots: this.#slots, version, sessionId: this.#sessionId }),
       metrics: () => this.#metrics(),
       log: this.#log,
       onCommand: (command) => this.#obey(command),
@@ -320,8 +322,8 @@ export class Worker {
     const greet = () => untilReached(Infinity, this.#log, signal, () => loop.hello());
     const { capabilities } = await greet().catch(async (error: unknown) => {
       if (!(error instanceof SlotsExceededError)) throw error;
-      // An earlier run held more jobs than there are slots now: nothing runs here yet, so they go back.
-      await rpc.goodbye("restarted with fewer slots");
+      // An earlier run held more than there is room for now: nothing runs here yet, so it goes back.
+      await rpc.goodbye("restarted with less room");
       return await greet();
     });
     const what = capabilities.length === 0 ? "no capabilities" : capabilities.join(", ");

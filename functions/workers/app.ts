@@ -1,13 +1,14 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { limits } from "../../shared/contracts/limits.ts";
+import { SetMeasuredCapabilities } from "../../shared/contracts/placement.ts";
 import { ListWorkersQuery, Worker, WorkerList, WorkerParams } from "../../shared/contracts/workers.ts";
 import type { WorkersDb } from "../../shared/db/workers.ts";
 import { createApi } from "../../shared/http/api.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
-import { alsoFails, json, problems } from "../../shared/http/responses.ts";
+import { alsoFails, json, jsonBody, problems } from "../../shared/http/responses.ts";
 import { callers } from "../../shared/http/security.ts";
 
 export interface Deps {
@@ -32,6 +33,12 @@ export function createApp({ db, authenticate, log }: Deps) {
     .openapi(resumeWorker, async (c) => {
       const worker = await db.resumeWorker(c.var.caller, c.req.valid("param").id);
       c.var.log("info", "worker.resumed", { workerId: worker.id });
+      return c.json(worker, 200);
+    })
+    .openapi(setMeasuredCapabilities, async (c) => {
+      const { capabilities } = c.req.valid("json");
+      const worker = await db.setMeasuredCapabilities(c.var.caller, c.req.valid("param").id, capabilities);
+      c.var.log("info", "worker.measured", { workerId: worker.id });
       return c.json(worker, 200);
     })
     .openapi(revokeWorker, async (c) => {
@@ -92,6 +99,21 @@ const resumeWorker = createRoute({
   tags,
   security: callers,
   request: { params: WorkerParams },
+  responses: { 200: json(Worker, "The worker"), ...problems },
+});
+
+const setMeasuredCapabilities = createRoute({
+  method: "put",
+  path: "/{id}/measured-capabilities",
+  operationId: "setMeasuredCapabilities",
+  summary: "Record which capabilities of a worker were measured",
+  description:
+    "In the place of those recorded before. Jobs can require a capability as `name@measured`; it counts for as " +
+    "long as the worker claims it, too. Needs the power `operate`.",
+  ...alsoFails("worker_revoked", "too_many"),
+  tags,
+  security: callers,
+  request: { params: WorkerParams, body: jsonBody(SetMeasuredCapabilities) },
   responses: { 200: json(Worker, "The worker"), ...problems },
 });
 

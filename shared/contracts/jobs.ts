@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { Capability, Id, Instant, Json, Key, Labels, text } from "./common.ts";
+import { Id, Instant, Json, Key, Labels, text } from "./common.ts";
 import { jsonBytes, unstorableJson } from "./json.ts";
 import { limits } from "./limits.ts";
+import { placement, placementAnswer, RequiredCapabilities } from "./placement.ts";
 import { SecretNames } from "./secrets.ts";
 
 /** Held against the SQL enum `muster.job_status`. */
@@ -50,8 +51,9 @@ export const SubmitJob = z.strictObject({
     .regex(/^[a-zA-Z0-9][a-zA-Z0-9._/:-]*$/, "Must be letters, digits and . _ / : -, starting with a letter or digit")
     .meta({ description: "Names the handler", example: "calc.add" }),
   payload: Payload.optional().meta({ description: "The handler's input, at most 256 KiB of JSON text" }),
-  requires: z.array(Capability).max(limits.requires).optional().describe("Capabilities that the worker must have"),
+  requires: RequiredCapabilities.optional(),
   labels: Labels.optional().describe("Labels that the worker must have"),
+  ...placement,
   priority: z.number().int().min(-limits.priority).max(limits.priority).optional()
     .describe("Higher goes first; default 0"),
   runAt: Instant.optional().describe("Not before this instant; default now"),
@@ -120,6 +122,7 @@ export const Job = z.object({
   runAt: Instant.nullable(),
   requires: z.array(z.string()),
   labels: z.record(z.string(), z.string()),
+  ...placementAnswer,
   concurrencyKey: z.string().nullable(),
   correlationId: z.string().nullable(),
   progress: z.number().nullable().describe("0 to 1"),
@@ -160,6 +163,9 @@ export const Job = z.object({
     runAt: null,
     requires: ["compute/basic"],
     labels: {},
+    where: [],
+    prefer: [],
+    resources: { slots: 1 },
     concurrencyKey: null,
     correlationId: "order-7",
     progress: null,

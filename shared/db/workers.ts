@@ -8,6 +8,8 @@ export interface WorkersDb {
   /** It gets nothing new, and finishes what it holds. */
   drainWorker(caller: Caller, workerId: string): Promise<Worker>;
   resumeWorker(caller: Caller, workerId: string): Promise<Worker>;
+  /** What an operator has found out about the machine, in the place of what was recorded before. */
+  setMeasuredCapabilities(caller: Caller, workerId: string, capabilities: string[]): Promise<Worker>;
   /** Its token and its key are void at once, and its jobs go elsewhere. */
   revokeWorker(caller: Caller, workerId: string): Promise<Worker>;
 }
@@ -18,6 +20,8 @@ export function createWorkersDb(call: SqlCall): WorkersDb {
     getWorker: (caller, workerId) => call("get_worker", { workerId }, caller),
     drainWorker: (caller, workerId) => call("drain_worker", { workerId }, caller),
     resumeWorker: (caller, workerId) => call("resume_worker", { workerId }, caller),
+    setMeasuredCapabilities: (caller, workerId, capabilities) =>
+      call("set_measured_capabilities", { workerId, capabilities }, caller),
     revokeWorker: (caller, workerId) => call("revoke_worker", { workerId }, caller),
   };
 }
