@@ -242,42 +242,6 @@ $$;
 comment on function muster_private.expression_holds(jsonb, text) is
   'Whether a label, null where the worker has none of the name, is as an expression wants it';
 
-create function muster_private.expressions_hold(expressions jsonb, labels jsonb) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-declare
-  v_expression jsonb;
-begin
-  for v_expression in select e from jsonb_array_elements(expressions_hold.expressions) e loop
-    if not muster_private.expression_holds(v_expression, expressions_hold.labels ->> (v_expression ->> 'label')) then
-      return false;
-    end if;
-  end loop;
-  return true;
-end
-$$;
-comment on function muster_private.expressions_hold(jsonb, jsonb) is 'Whether labels are as all of the expressions want them';
-
-create function muster_private.preference_of(preferences jsonb, labels jsonb) returns real
-language plpgsql immutable set search_path = ''
-as $$
-declare
-  v_expression jsonb;
-  v_met integer := 0;
-  v_total integer := 0;
-begin
-  for v_expression in select e from jsonb_array_elements(preference_of.preferences) e loop
-    v_total := v_total + (v_expression ->> 'weight')::integer;
-    if muster_private.expression_holds(v_expression, preference_of.labels ->> (v_expression ->> 'label')) then
-      v_met := v_met + (v_expression ->> 'weight')::integer;
-    end if;
-  end loop;
-  return v_met::real / greatest(v_total, 1);
-end
-$$;
-comment on function muster_private.preference_of(jsonb, jsonb) is
-  'How much of the weight of the preferences labels meet, 0 to 1; 0 where nothing is preferred';
-
 create function muster_private.check_expression(item jsonb, is_weighted boolean) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -297,8 +261,8 @@ begin
   end if;
   v_problem := case
     when check_expression.is_weighted
-      and not coalesce(muster_private.is_number(check_expression.item ->> 'weight')
-        and (check_expression.item ->> 'weight')::numeric in (select generate_series(1, 100)), false)
+      and not coalesce(jsonb_typeof(check_expression.item -> 'weight') = 'number'
+        and check_expression.item ->> 'weight' ~ '^([1-9][0-9]?|100)$', false)
       then 'its weight must be a whole number from 1 to 100'
     when not check_expression.is_weighted and check_expression.item ? 'weight' then 'only preferences have a weight'
     when v_operator in ('exists', 'absent') then
@@ -359,7 +323,7 @@ begin
     select jsonb_agg(e.expression order by e.expression::text collate "C")
     from (
       select distinct jsonb_strip_nulls(jsonb_build_object('label', i -> 'label', 'operator', i -> 'operator',
-        'value', i -> 'value', 'weight', (i ->> 'weight')::numeric::integer,
+        'value', i -> 'value', 'weight', (i ->> 'weight')::integer,
         'values', (select jsonb_agg(distinct v) from jsonb_array_elements(i -> 'values') v),
         'ranges', case when i ->> 'operator' = 'semver' then muster_private.read_version_range(i ->> 'value') end))
         as expression

@@ -267,6 +267,7 @@ end
 $$;
 comment on function muster_private.fits(muster.worker_devices, muster.job_classes) is 'Whether a worker can do jobs of a class';
 
+-- Each expression is asked once of each value that workers have for its label: they are many, their values few.
 create function muster_private.matching_workers(class muster.job_classes) returns table (worker_id uuid, preference real)
 language plpgsql stable set search_path = ''
 as $$
@@ -277,39 +278,66 @@ declare
   v_measured constant text[] := array(select split_part(r, '@', 1) from unnest(class.requires) r where r like '%@measured');
 begin
   return query
-  select w.id, case when class.preferences = '[]' then 0 else muster_private.preference_of(class.preferences, w.labels) end
-  from muster.worker_devices w
-  where w.tenant_id = class.tenant_id and w.status <> 'revoked'
-    and v_claimed <@ w.capabilities
-    and v_granted <@ coalesce(w.allowed_capabilities, '{}') and v_measured <@ w.measured_capabilities
-    and class.labels <@ w.labels and class.slots <= w.slots
-    and (class.resources = '{}' or muster_private.are_within(class.resources, w.resources))
-    and (class.expressions = '[]' or muster_private.expressions_hold(class.expressions, w.labels));
+  with able as materialized (
+    select w.id, w.labels from muster.worker_devices w
+    where w.tenant_id = class.tenant_id and w.status <> 'revoked'
+      and v_claimed <@ w.capabilities
+      and v_granted <@ coalesce(w.allowed_capabilities, '{}') and v_measured <@ w.measured_capabilities
+      and class.labels <@ w.labels and class.slots <= w.slots
+      and (class.resources = '{}' or muster_private.are_within(class.resources, w.resources))
+  ), asked as materialized (
+    select e.expression, e.expression ->> 'label' as label, (e.expression ->> 'weight')::real as weight
+    from jsonb_array_elements(class.expressions || class.preferences) e (expression)
+  ), answers as materialized (
+    select v.expression, v.label_value, muster_private.expression_holds(v.expression, v.label_value #>> '{}') as holds
+    from (
+      select distinct a.expression, coalesce(b.labels -> a.label, 'null') as label_value from asked a cross join able b
+    ) v
+  )
+  select b.id, coalesce(sum(a.weight) filter (where n.holds) / sum(a.weight), 0)::real
+  from able b
+  cross join asked a
+  join answers n on n.expression = a.expression and n.label_value = coalesce(b.labels -> a.label, 'null')
+  group by b.id
+  having bool_and(n.holds or a.weight is not null)
+  union all
+  select b.id, 0 from able b where class.expressions = '[]' and class.preferences = '[]';
 end
 $$;
 comment on function muster_private.matching_workers(muster.job_classes) is
-  'The workers that can do jobs of a class, with how much of its preferences each meets';
+  'The workers that can do jobs of a class, with how much of the weight of its preferences each meets, 0 to 1';
 
+-- Each expression is asked once, however many classes have it.
 create function muster_private.matching_classes(worker muster.worker_devices) returns table (class_id bigint, preference real)
 language plpgsql stable set search_path = ''
 as $$
 declare
   v_capabilities constant text[] := muster_private.effective_capabilities(worker);
 begin
-  if worker.status = 'revoked' then
-    return;
-  end if;
   return query
-  select c.id, case when c.preferences = '[]' then 0 else muster_private.preference_of(c.preferences, worker.labels) end
-  from muster.job_classes c
-  where c.tenant_id = worker.tenant_id
-    and c.requires <@ v_capabilities and c.labels <@ worker.labels and c.slots <= worker.slots
-    and (c.resources = '{}' or muster_private.are_within(c.resources, worker.resources))
-    and (c.expressions = '[]' or muster_private.expressions_hold(c.expressions, worker.labels));
+  with able as materialized (
+    select c.id, c.expressions || c.preferences as expressions from muster.job_classes c
+    where c.tenant_id = worker.tenant_id and worker.status <> 'revoked'
+      and c.requires <@ v_capabilities and c.labels <@ worker.labels and c.slots <= worker.slots
+      and (c.resources = '{}' or muster_private.are_within(c.resources, worker.resources))
+  ), asked as materialized (
+    select b.id, e.expression, (e.expression ->> 'weight')::real as weight
+    from able b cross join lateral jsonb_array_elements(b.expressions) e (expression)
+    where b.expressions <> '[]'
+  ), answers as materialized (
+    select v.expression, muster_private.expression_holds(v.expression, worker.labels ->> (v.expression ->> 'label')) as holds
+    from (select distinct a.expression from asked a) v
+  )
+  select a.id, coalesce(sum(a.weight) filter (where n.holds) / sum(a.weight), 0)::real
+  from asked a join answers n on n.expression = a.expression
+  group by a.id
+  having bool_and(n.holds or a.weight is not null)
+  union all
+  select b.id, 0 from able b where b.expressions = '[]';
 end
 $$;
 comment on function muster_private.matching_classes(muster.worker_devices) is
-  'The classes whose jobs a worker can do, with how much of their preferences it meets';
+  'The classes whose jobs a worker can do, with how much of the weight of their preferences it meets, 0 to 1';
 
 -- A worker that changes is matched with all classes, and each pattern is read anew for that: these may be few.
 create function muster_private.check_pattern_quota(tenant_id uuid, class jsonb) returns void
