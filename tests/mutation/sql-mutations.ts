@@ -3,6 +3,8 @@ import type { Mutation } from "./mutation.ts";
 const workers = "migrations/20261121000300_workers.sql";
 const jobs = "migrations/20261121000400_jobs.sql";
 const events = "migrations/20261121000450_job_events.sql";
+const expressions = "migrations/20261121000570_expressions.sql";
+const classes = "migrations/20261121000580_classes.sql";
 const matching = "migrations/20261121000600_matching.sql";
 const admission = "migrations/20261121000650_admission.sql";
 const attempts = "migrations/20261121000700_attempts.sql";
@@ -78,10 +80,42 @@ export const sqlMutations: readonly Mutation[] = [
   {
     name: "class-fits-every-worker",
     breaks: "A new class is matched with workers that lack its requirements",
-    file: matching,
-    find: "\n    and intern_class.requires <@ w.capabilities and intern_class.labels <@ w.labels",
+    file: classes,
+    find: "\n      and v_claimed <@ w.capabilities",
     replace: "",
-    tests: ["tests/sql/submit_jobs.test.ts", "tests/sql/claim_jobs.test.ts", model],
+    tests: ["tests/sql/placement.test.ts", "tests/sql/submit_jobs.test.ts", "tests/sql/claim_jobs.test.ts", model],
+  },
+  {
+    name: "claimed-is-granted",
+    breaks: "A worker has granted itself what it claims",
+    file: classes,
+    find: "where c = any (worker.allowed_capabilities)",
+    replace: "where c = any (worker.capabilities)",
+    tests: ["tests/sql/placement.test.ts"],
+  },
+  {
+    name: "one-expression-is-enough",
+    breaks: "A worker fits that meets one of the label expressions",
+    file: classes,
+    find: "having bool_and(n.holds or a.weight is not null)\n  union all\n  select b.id, 0 from able b where class",
+    replace: "having bool_or(n.holds or a.weight is not null)\n  union all\n  select b.id, 0 from able b where class",
+    tests: ["tests/sql/placement.test.ts"],
+  },
+  {
+    name: "prereleases-are-within-any-range",
+    breaks: "A range takes the prereleases of versions that it does not name",
+    file: expressions,
+    find: "and (v_is_release or exists (",
+    replace: "and (true or exists (",
+    tests: ["tests/sql/label-expressions.test.ts"],
+  },
+  {
+    name: "resources-are-not-given-back",
+    breaks: "What a job took of its worker stays taken once it has ended",
+    file: attempts,
+    find: "muster_private.add_resources(w.held_resources, n.resources, -1)",
+    replace: "w.held_resources",
+    tests: ["tests/chaos/i5-resources-hold.test.ts"],
   },
   {
     name: "claim-skips-the-class",

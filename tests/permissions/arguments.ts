@@ -96,6 +96,7 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
     new_fingerprint: newHash(),
   }),
   set_audit_retention: () => ({ days: 30 }),
+  set_measured_capabilities: ({ worker }) => ({ worker_id: worker.id, capabilities: ["compute/basic"] }),
   set_limits: () => ({ limits: { workers: 5 } }),
   set_secret: () => ({
     secret: { name: "NEW", version: 1, ciphertext: ciphertextOf(), key_id: "k1", allowed_types: ["test"] },

@@ -71,6 +71,7 @@ export const functions = readTextTable(`
   rotate_worker_key          -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   set_audit_retention        -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
   set_limits                 -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
+  set_measured_capabilities  -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   set_secret                 -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   submit_jobs                -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       -       -             ok
   tick                       -     -         -       -          -       -      -            -          -            -             -       -       -             ok
@@ -194,4 +195,5 @@ export const routes = readTextTable(`
   POST /workers/{id}/drain               401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /workers/{id}/resume              401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /workers/{id}/revoke              401     401      403       403     403        403     ok     404          403        403          403           401     403     403           ok
+  PUT /workers/{id}/measured-capabilities  401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
 `);

@@ -90,6 +90,11 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
   "POST /workers/{id}/drain": async (scene) => ({ path: `/workers/${await newWorker(scene)}/drain`, method: "POST" }),
   "POST /workers/{id}/resume": async (scene) => ({ path: `/workers/${await newWorker(scene)}/resume`, method: "POST" }),
   "POST /workers/{id}/revoke": async (scene) => ({ path: `/workers/${await newWorker(scene)}/revoke`, method: "POST" }),
+  "PUT /workers/{id}/measured-capabilities": async (scene) => ({
+    path: `/workers/${await newWorker(scene)}/measured-capabilities`,
+    method: "PUT",
+    json: { capabilities: ["compute/basic"] },
+  }),
   "GET /api/errors": () => Promise.resolve({ path: "/api/errors" }),
   "GET /api/errors/{code}": () => Promise.resolve({ path: "/api/errors/not_found" }),
   "GET /api/messages.json": () => Promise.resolve({ path: "/api/messages.json" }),

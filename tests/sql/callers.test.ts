@@ -57,6 +57,7 @@ const functions: Record<string, { args: (world: World) => Args }> = {
   },
   list_secrets: { args: () => ({}) },
   delete_secret: { args: () => ({ name: "OLD" }) },
+  set_measured_capabilities: { args: ({ worker }) => ({ worker_id: worker.id, capabilities: ["a"] }) },
   revoke_worker: { args: ({ worker }) => ({ worker_id: worker.id }) },
   issue_api_key: {
     args: () => ({ executor_name: "app", key_prefix: "msk_test", key_hash: sha256(crypto.randomUUID()) }),
