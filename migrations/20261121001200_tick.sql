@@ -265,6 +265,7 @@ declare
   v_lost record;
   v_overdue record;
   v_due record;
+  v_runs record;
   v_expired integer;
   v_assigned integer := 0;
   v_freed uuid[];
@@ -279,6 +280,7 @@ begin
   -- Before any lock is taken that the scheduler's other functions wait for.
   perform muster_private.tend_audit(v_now);
   perform muster_private.sweep_limits(v_now);
+  select * into v_runs from muster_private.run_schedules(v_now);
   -- Pushes passed over the workers while they were locked for this: the tenants are looked at again below.
   v_freed := muster_private.excuse_silence(v_now);
   select * into v_lost from muster_private.expire_leases(v_now);
@@ -287,7 +289,8 @@ begin
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);
   v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids;
-  v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || muster_private.give_up_targets(v_now);
+  v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || v_runs.tenant_ids
+    || muster_private.give_up_targets(v_now);
   for v_tenant in
     select b.tenant_id as id, array_agg(b.concurrency_key) as keys
     from muster_private.blocked_keys() b
