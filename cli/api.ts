@@ -14,6 +14,7 @@ export interface CallOptions {
 export interface Api {
   get<Answer>(path: string, schema: z.ZodType<Answer>, options?: CallOptions): Promise<Answer>;
   post<Answer>(path: string, schema: z.ZodType<Answer>, body: unknown, options?: CallOptions): Promise<Answer>;
+  delete<Answer>(path: string, schema: z.ZodType<Answer>, options?: CallOptions): Promise<Answer>;
 }
 
 /** Longer than a function may take, cold start included. */
@@ -21,7 +22,7 @@ const callTimeoutMs = 30_000;
 
 export function createApi({ url, secretKey }: Connection, send: typeof fetch = fetch): Api {
   async function call<Answer>(
-    method: "GET" | "POST",
+    method: "GET" | "POST" | "DELETE",
     path: string,
     schema: z.ZodType<Answer>,
     { tenantId, query = {} }: CallOptions,
@@ -59,6 +60,7 @@ export function createApi({ url, secretKey }: Connection, send: typeof fetch = f
   return {
     get: (path, schema, options = {}) => call("GET", path, schema, options),
     post: (path, schema, body, options = {}) => call("POST", path, schema, options, body),
+    delete: (path, schema, options = {}) => call("DELETE", path, schema, options),
   };
 }
 

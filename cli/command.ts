@@ -4,6 +4,7 @@ import { auditCommands } from "./commands/audit.ts";
 import { enrollmentTokenCommands } from "./commands/enrollment-token.ts";
 import { limitsCommands } from "./commands/limits.ts";
 import { memberCommands } from "./commands/member.ts";
+import { scheduleCommands } from "./commands/schedule.ts";
 import { secretCommands } from "./commands/secret.ts";
 import { tenantCommands } from "./commands/tenant.ts";
 import type { CliCommand, Work } from "./define-command.ts";
@@ -15,6 +16,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
   ...apiKeyCommands,
   ...enrollmentTokenCommands,
   ...secretCommands,
+  ...scheduleCommands,
   ...auditCommands,
   ...limitsCommands,
 };

@@ -17,6 +17,7 @@ import { createApp as createEnroll } from "./enroll/app.ts";
 import { createApp as createHealth } from "./health/app.ts";
 import { createApp as createJobs } from "./jobs/app.ts";
 import { messagesSchema } from "./messages-schema.ts";
+import { createApp as createSchedules } from "./schedules/app.ts";
 import { createApp as createSecrets } from "./secrets/app.ts";
 import { createApp as createTenants } from "./tenants/app.ts";
 import { createApp as createWorkers } from "./workers/app.ts";
@@ -58,6 +59,7 @@ export function allApps() {
     createTenants(deps),
     createJobs(deps),
     createArtifacts(deps),
+    createSchedules(deps),
     createWorkers(deps),
     createSecrets(deps),
     createHealth(deps),

@@ -13,6 +13,7 @@ import { errorFromAnswer } from "../shared/problem.ts";
 import { type Artifact, type ArtifactBody, Artifacts, type ReadableArtifact } from "./artifacts.ts";
 import { exchange } from "./http.ts";
 import { retryDelay } from "./retry-delay.ts";
+import { Schedules } from "./schedules.ts";
 
 export type {
   Job,
@@ -71,10 +72,14 @@ export class MusterClient {
   readonly #fetch: typeof fetch;
   readonly #artifacts: Artifacts;
 
+  /** Jobs that are submitted again and again. */
+  readonly schedules: Schedules;
+
   constructor(options: MusterClientOptions) {
     this.#options = options;
     this.#url = options.url.replace(/\/+$/, "");
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+    this.schedules = new Schedules((method, path, schema, options) => this.#call(method, path, schema, options));
     this.#artifacts = new Artifacts({
       url: this.#url,
       headers: () => Promise.resolve(this.#headers()),

@@ -36,6 +36,11 @@ export const limits = {
   enrollmentTokensPerTenant: 1_000,
   enrollmentTokenUses: 999_999_999,
   cidrs: 100,
+  schedulesPerTenant: 1_000,
+  cronLength: 200,
+  /** By how much at most a run of a schedule starts later than its time. */
+  jitterSeconds: 3_600,
+  previewedRuns: 100,
   /** For how long at most a rotated API key stays good beside the new one. */
   overlapSeconds: 30 * 24 * 3600,
   reasonLength: 1_000,

@@ -18,6 +18,7 @@ interface Operation {
 const tagDescriptions: Readonly<Record<string, string>> = {
   enroll: "Machines: let in by an enrollment token and a key of their own, which renews their short tokens",
   jobs: "Work: submitted, watched, cancelled and repeated",
+  schedules: "Jobs that are submitted again and again, when a cron expression says so",
   artifacts: "Files that jobs read and write, by presigned URLs",
   workers: "The fleet: machines that were let in, and what they do",
   health: "How the parts of the control plane are",
@@ -27,7 +28,7 @@ const tagDescriptions: Readonly<Record<string, string>> = {
   api: "What describes the API itself, to anybody",
 };
 
-const methods = ["get", "post"] as const;
+const methods = ["get", "post", "patch", "delete"] as const;
 
 /**
  * Adds to a generated OpenAPI document what is true of every operation of some shape and is therefore written once:

@@ -191,7 +191,7 @@ Deno.test("a browser on another site may call, and read what it needs", async ()
 });
 
 Deno.test("each function describes itself, to anybody", async () => {
-  for (const name of ["enroll", "tenants", "jobs", "artifacts", "workers", "health", "audit"]) {
+  for (const name of ["enroll", "tenants", "jobs", "artifacts", "workers", "schedules", "health", "audit"]) {
     const { status, body } = await api(null)(`/${name}/openapi.json`);
     assert.equal(status, 200);
     assert.equal(body.openapi, "3.1.0");

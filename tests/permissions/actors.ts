@@ -15,6 +15,7 @@ import {
   userOf,
 } from "../support/actors.ts";
 import { type Actor, type Answer, type Args, service, TestDatabase } from "../support/database.ts";
+import { createSchedule } from "../support/schedules.ts";
 
 /** A tenant that has a row in every table, and things that its people, apps and workers may act on. */
 export interface World {
@@ -36,6 +37,7 @@ export interface World {
   /** A member, and a user who is none. */
   readonly memberId: string;
   readonly strangerId: string;
+  readonly schedule: Answer;
   readonly admin: { readonly userId: string; readonly caller: Args; readonly actor: Actor };
 }
 
@@ -77,6 +79,7 @@ export async function createWorld(db: TestDatabase): Promise<World> {
     key_hash: sha256(crypto.randomUUID()),
   });
   const { userId: memberId } = await createMember(db, tenant, "viewer");
+  const schedule = await createSchedule(db, tenant);
   await db.call(service, "set_limits", { caller: { kind: "service", tenant_id: tenant.id }, limits: { workers: 100 } });
   await db.call(service, "tick");
   return {
@@ -94,6 +97,7 @@ export async function createWorld(db: TestDatabase): Promise<World> {
     key,
     memberId,
     strangerId: await createUser(db),
+    schedule,
     admin,
   };
 }

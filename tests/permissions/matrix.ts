@@ -21,6 +21,7 @@ export const functions = readTextTable(`
   bootstrap_tenant           -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
   cancel_jobs                -     MU002     MU002   MU002      ok      ok     MU003        MU002      ok           MU002         -       -       -             ok
   change_member_role         -     MU002     MU002   MU002      MU002   ok     MU003        MU002      MU002        MU002         -       -       -             ok
+  change_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        MU002         -       -       -             ok
   charge_address             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   charge_refusal             -     ok        ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   claim_jobs                 -     -         -       -          -       -      -            -          -            -             -       ok      none          -
@@ -28,7 +29,9 @@ export const functions = readTextTable(`
   create_api_key             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   create_artifact            -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       ok      MU006         ok
   create_enrollment_token    -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  create_schedule            -     MU002     MU002   MU002      ok      ok     none         MU002      MU002        MU002         -       -       -             ok
   create_tenant              -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  delete_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   delete_secret              -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   drain_worker               -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   enroll_worker              -     -         -       -          -       -      -            -          -            -             -       -       -             ok
@@ -37,6 +40,7 @@ export const functions = readTextTable(`
   get_job                    -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   get_limits                 -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   get_load                   -     MU002     MU002   MU002      ok      ok     none         MU002      MU002        ok            -       -       -             ok
+  get_schedule               -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   get_worker                 -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   goodbye                    -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   health                     -     -         -       -          -       -      -            -          -            -             -       -       -             ok
@@ -51,16 +55,20 @@ export const functions = readTextTable(`
   list_job_events            -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   list_jobs                  -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_members               -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
+  list_schedules             -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_secrets               -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   list_secrets_to_rotate     -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   list_tenants               -     ok        ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_workers               -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   open_secrets               -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  pause_schedule             -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   prepare_secret             -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
+  preview_schedule           -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   refresh_worker             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   reject_artifact            -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   remove_member              -     MU002     MU002   MU002      MU002   ok     MU003        MU002      MU002        MU002         -       -       -             ok
   report_events              -     -         -       -          -       -      -            -          -            -             -       ok      none          -
+  resume_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        MU002         -       -       -             ok
   resume_worker              -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   retry_job                  -     MU002     MU002   MU002      ok      ok     MU003        MU002      ok           MU002         -       -       -             ok
   revoke_api_key             -     MU002     MU002   MU002      MU002   ok     MU003        MU002      MU002        MU002         -       -       -             ok
@@ -69,6 +77,7 @@ export const functions = readTextTable(`
   rotate_api_key             -     MU002     MU002   MU002      MU002   ok     MU003        MU002      MU002        MU002         -       -       -             ok
   rotate_secrets             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   rotate_worker_key          -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  run_schedule               -     MU002     MU002   MU002      ok      ok     MU003        MU002      ok           MU002         -       -       -             ok
   set_audit_retention        -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
   set_limits                 -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
   set_measured_capabilities  -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
@@ -93,6 +102,7 @@ export const tables = readTextTable(`
   muster.jobs                     -     none      own     own        own     own    mine    -       -             all
   muster.late_results             -     none      own     own        own     own    mine    -       -             all
   muster.members                  -     none      own     own        own     own    -       -       -             all
+  muster.schedules                -     none      own     own        own     own    -       -       -             all
   muster.secrets                  -     none      none    none       none    none   -       -       -             all
   muster.tenant_limits            -     none      own     own        own     own    -       -       -             all
   muster.tenants                  -     none      own     own        own     own    -       -       -             all
@@ -145,6 +155,7 @@ export const channels = readTextTable(`
  */
 export const routes = readTextTable(`
                                          nobody  visitor  outsider  viewer  publisher  editor  admin  other admin  key: read  key: submit  key: operate  client  worker  other worker  service
+  DELETE /schedules/{id}                 401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   GET /api/errors                        ok      ok       ok        ok      ok         ok      ok     none         ok         ok           ok            ok      ok      none          ok
   GET /api/errors/{code}                 ok      ok       ok        ok      ok         ok      ok     none         ok         ok           ok            ok      ok      none          ok
   GET /api/messages.json                 ok      ok       ok        ok      ok         ok      ok     none         ok         ok           ok            ok      ok      none          ok
@@ -161,6 +172,8 @@ export const routes = readTextTable(`
   GET /jobs/{id}                         401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/events                  401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/wait                    401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
+  GET /schedules                         401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
+  GET /schedules/{id}                    401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /secrets                           401     401      403       403     403        403     ok     none         403        403          403           401     403     403           ok
   GET /tenants                           401     401      ok        ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /tenants/api-keys                  401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
@@ -168,6 +181,7 @@ export const routes = readTextTable(`
   GET /tenants/members                   401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /workers                           401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /workers/{id}                      401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
+  PATCH /schedules/{id}                  401     401      403       403     403        ok      ok     404          403        403          403           401     403     403           ok
   POST /artifacts                        401     401      403       403     403        ok      ok     none         403        ok           403           401     ok      none          ok
   POST /artifacts/{id}/finish            401     401      403       403     403        ok      ok     404          403        ok           403           401     ok      404           ok
   POST /audit/retention                  401     401      403       403     403        403     403    403          403        403          403           401     403     403           ok
@@ -180,6 +194,11 @@ export const routes = readTextTable(`
   POST /jobs                             401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
   POST /jobs/{id}/cancel                 401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /jobs/{id}/retry                  401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
+  POST /schedules                        401     401      403       403     403        ok      ok     none         403        403          403           401     403     403           ok
+  POST /schedules/preview                401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
+  POST /schedules/{id}/pause             401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
+  POST /schedules/{id}/resume            401     401      403       403     403        ok      ok     404          403        403          403           401     403     403           ok
+  POST /schedules/{id}/run               401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /secrets                          401     401      403       403     403        403     ok     none         403        403          403           401     403     403           ok
   POST /secrets/open                     401     401      403       403     403        403     403    403          403        403          403           401     ok      401           403
   POST /secrets/rotate-master-key        401     401      403       403     403        403     403    403          403        403          403           401     403     403           ok

@@ -114,6 +114,25 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
     path: `/enroll/tokens/${await created(scene, "/enroll/tokens", { name: "lab" })}/revoke`,
     method: "POST",
   }),
+  "GET /schedules": () => Promise.resolve({ path: "/schedules" }),
+  "GET /schedules/{id}": async (scene) => ({ path: `/schedules/${await scheduleOf(scene)}` }),
+  "POST /schedules": () => Promise.resolve({ path: "/schedules", json: newSchedule() }),
+  "PATCH /schedules/{id}": async (scene) => ({
+    path: `/schedules/${await scheduleOf(scene)}`,
+    method: "PATCH",
+    json: { cron: "@weekly" },
+  }),
+  "DELETE /schedules/{id}": async (scene) => ({ path: `/schedules/${await scheduleOf(scene)}`, method: "DELETE" }),
+  "POST /schedules/preview": () => Promise.resolve({ path: "/schedules/preview", json: { cron: "@daily" } }),
+  "POST /schedules/{id}/pause": async (scene) => ({
+    path: `/schedules/${await scheduleOf(scene)}/pause`,
+    method: "POST",
+  }),
+  "POST /schedules/{id}/resume": async (scene) => ({
+    path: `/schedules/${await scheduleOf(scene)}/resume`,
+    method: "POST",
+  }),
+  "POST /schedules/{id}/run": async (scene) => ({ path: `/schedules/${await scheduleOf(scene)}/run`, method: "POST" }),
   "GET /secrets": () => Promise.resolve({ path: "/secrets" }),
   "POST /secrets": () => Promise.resolve({ path: "/secrets", json: newSecret() }),
   "POST /secrets/{name}/delete": async (scene) => {
@@ -161,6 +180,10 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
 function newSecret(): { name: string; value: string; allowedTypes: string[] } {
   return { name: `S_${crypto.randomUUID().replaceAll("-", "_").toUpperCase()}`, value: "a value", allowedTypes: ["*"] };
 }
+
+const newSchedule = () => ({ name: crypto.randomUUID(), cron: "@yearly", job });
+
+const scheduleOf = (scene: Scene): Promise<string> => created(scene, "/schedules", newSchedule());
 
 const newKey = (scene: Scene): Promise<string> => created(scene, "/tenants/api-keys", { executorName: "app" });
 

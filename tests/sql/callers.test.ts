@@ -13,9 +13,11 @@ import {
   type TestTenant,
 } from "../support/actors.ts";
 import { type Answer, type Args, service, TestDatabase } from "../support/database.ts";
+import { createSchedule } from "../support/schedules.ts";
 
 type World = {
   tenant: TestTenant;
+  schedule: Answer;
   job: Answer;
   ended: Answer;
   worker: Answer;
@@ -35,6 +37,17 @@ const functions: Record<string, { args: (world: World) => Args }> = {
   list_job_events: { args: ({ job }) => ({ job_id: job.id }) },
   cancel_jobs: { args: ({ job }) => ({ job_ids: [job.id] }) },
   retry_job: { args: ({ ended }) => ({ job_id: ended.id }) },
+  create_schedule: {
+    args: () => ({ schedule: { name: crypto.randomUUID(), cron: "@daily", job: { type: "test" } } }),
+  },
+  change_schedule: { args: ({ schedule }) => ({ schedule_id: schedule.id, changes: { cron: "@daily" } }) },
+  pause_schedule: { args: ({ schedule }) => ({ schedule_id: schedule.id }) },
+  resume_schedule: { args: ({ schedule }) => ({ schedule_id: schedule.id }) },
+  delete_schedule: { args: ({ schedule }) => ({ schedule_id: schedule.id }) },
+  get_schedule: { args: ({ schedule }) => ({ schedule_id: schedule.id }) },
+  run_schedule: { args: ({ schedule }) => ({ schedule_id: schedule.id }) },
+  list_schedules: { args: () => ({}) },
+  preview_schedule: { args: () => ({ cron: "@daily" }) },
   create_artifact: {
     args: () => ({ artifact: { name: "a", size_bytes: 1, sha256: "0".repeat(64) } }),
   },
@@ -239,7 +252,8 @@ async function createWorld(db: TestDatabase): Promise<World> {
   });
   const [{ userId: memberId }, outsiderId] = [await createMember(db, tenant, "viewer"), await createUser(db)];
   const worker = await createWorker(db, tenant);
-  return { tenant, job, ended, artifact, pending, worker, key, token, memberId, outsiderId };
+  const schedule = await createSchedule(db, tenant);
+  return { tenant, schedule, job, ended, artifact, pending, worker, key, token, memberId, outsiderId };
 }
 
 async function createKey(db: TestDatabase, tenant: TestTenant, options: Args = {}): Promise<Args> {

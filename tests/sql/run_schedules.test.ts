@@ -255,7 +255,7 @@ Deno.test("the jobs of schedules count with a tenant's others, and belong to who
   const [held] = await submit(db, tenant, { concurrency_key: "one" });
   await tickAt(db, "2026-01-01T01:00:00Z");
   const [job] = await jobsOf(db, schedule);
-  assert.deepEqual([held.status, job.status], ["queued", "blocked"]);
+  assert.deepEqual([held.status, job.status, job.executor_id], ["queued", "blocked", tenant.executorId]);
 });
 
 async function copies(db: TestDatabase, { id }: Args, count: number): Promise<void> {
