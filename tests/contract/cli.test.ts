@@ -143,6 +143,34 @@ Deno.test("an operator shows and changes a tenant's limits", async () => {
   assert.deepEqual((await record("limits", "set", "--limit", "waitingJobs=usual", ...tenant)).changed, ["apiKeyRate"]);
 });
 
+Deno.test("the operator's command makes, shows, pauses, runs and deletes schedules", async () => {
+  const tenant = ["--tenant", `scheduled-${crypto.randomUUID()}`];
+  await record("tenant", "create", tenant[1]!);
+  const made = await muster(
+    ...["schedule", "create", "nightly", ...tenant, "--cron", "30 2 * * *", "--time-zone", "Europe/Berlin"],
+    ...["--type", "calc.add", "--payload", '{"a": 2}', "--capability", "nobody/has", "--overlap", "skip"],
+  );
+  assert.match(made.stdout, /^Schedule nightly runs next at \d{4}-.*Z\n$/, made.stderr);
+  const job = await record("schedule", "run", "nightly", ...tenant);
+  assert.deepEqual([job.type, job.payload, job.requires], ["calc.add", { a: 2 }, ["nobody/has"]]);
+  await record("schedule", "pause", "nightly", ...tenant);
+  assert.match(
+    (await muster("schedule", "list", ...tenant)).stdout,
+    /nightly +30 2 \* \* \* +Europe\/Berlin +calc\.add +paused +- +1 +-/,
+  );
+  assert.notEqual((await record("schedule", "resume", "nightly", ...tenant)).nextRunAt, null);
+  assert.equal((await muster("schedule", "delete", "nightly", ...tenant)).stdout, "Deleted nightly\n");
+  const gone = await muster("schedule", "run", "nightly", ...tenant);
+  assert.deepEqual([gone.code, gone.stderr.split("\n")[0]], [1, 'Cannot find schedule "nightly"']);
+  const { runs } = await record("schedule", "preview", "0 12 * * *", ...tenant, "--count", "3");
+  assert.equal(runs.length, 3);
+  assert.ok(runs.every((run: string) => run.endsWith("T12:00:00.000000Z")), runs.join(" "));
+  for (const slip of [["--payload", "{"], ["--overlap", "maybe"], ["--jitter", "x"]]) {
+    const refused = await muster("schedule", "create", "a", ...tenant, "--cron", "@daily", "--type", "a", ...slip);
+    assert.equal(refused.code, 2, refused.stderr);
+  }
+});
+
 Deno.test("a tenant that is not there is not made by looking into it", async () => {
   const name = `none-${crypto.randomUUID()}`;
   for (const command of ["member list", "api-key list", "enrollment-token list"]) {
