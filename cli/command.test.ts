@@ -47,6 +47,48 @@ Deno.test("enrollment-token create sends its options", async () => {
   });
 });
 
+Deno.test("schedule create sends a schedule, and what is left out not at all", async () => {
+  const line = "schedule create nightly --tenant lab --cron @daily --time-zone Europe/Berlin --type a --payload [1] " +
+    '--capability c --job {"priority":5} --overlap skip --catch-up none --jitter 60';
+  assert.deepEqual(await sentBy(line), {
+    path: "/functions/v1/schedules",
+    tenantId: "lab",
+    body: {
+      name: "nightly",
+      cron: "@daily",
+      timeZone: "Europe/Berlin",
+      job: { type: "a", payload: [1], requires: ["c"], priority: 5 },
+      overlap: "skip",
+      catchUp: "none",
+      jitterSeconds: 60,
+    },
+  });
+  const { body } = await sentBy("schedule create hourly --cron @hourly --type a");
+  assert.deepEqual(body, { name: "hourly", cron: "@hourly", job: { type: "a" } });
+});
+
+Deno.test("schedule create refuses what no schedule can be before anything is sent", () => {
+  const slips = {
+    "--payload {": /--payload: it must be JSON/,
+    "--job []": /--job: it must be a JSON object/,
+    "--overlap maybe": /must be one of allow, skip, replace/,
+    "--catch-up some": /must be one of none, last, all/,
+    "--jitter x": /jitterSeconds/,
+    "--jitter 3601": /jitterSeconds/,
+    "--capability A": /Cannot allow capability "A"/,
+    "--time-zone x!": /timeZone/,
+  };
+  for (const [slip, message] of Object.entries(slips)) {
+    assert.throws(
+      () => parseCommand(`schedule create a --cron @daily --type a ${slip}`.split(" "), now),
+      (error) => error instanceof UsageError && message.test(error.message),
+      slip,
+    );
+  }
+  assert.throws(() => parseCommand(["schedule", "create", "a", "--type", "a"], now), /Cannot use cron/);
+  assert.throws(() => parseCommand(["schedule", "preview", "@daily", "--count", "101"], now), UsageError);
+});
+
 Deno.test("an enrollment token is for one machine and one day unless told otherwise", async () => {
   const { body } = await sentBy("enrollment-token create");
   assert.deepEqual(body, {

@@ -46,7 +46,7 @@ export const scheduleCommands: Readonly<Record<string, CliCommand>> = {
     read({ values, names: [given = ""] }) {
       const tenant = readName("tenant", values.tenant);
       const job = {
-        ...(values.job === undefined ? {} : readJson("job", values.job) as Record<string, unknown>),
+        ...(values.job === undefined ? {} : readObject("job", values.job)),
         ...(values.type === undefined ? {} : { type: values.type }),
         ...(values.payload === undefined ? {} : { payload: readJson("payload", values.payload) }),
         ...(values.capability === undefined ? {} : { requires: values.capability.map(readCapability) }),
@@ -175,6 +175,12 @@ function onSchedule(
       };
     },
   });
+}
+
+function readObject(option: string, value: string): object {
+  const read = readJson(option, value);
+  if (typeof read === "object" && read !== null && !Array.isArray(read)) return read;
+  throw new UsageError(`Cannot read --${option}: it must be a JSON object`);
 }
 
 function readJson(option: string, value: string): unknown {
