@@ -17,6 +17,10 @@ export interface Assignment extends AttemptRef {
   readonly inputs: readonly string[];
   /** Names of the secrets it is given before it begins; their values are asked for by the attempt itself. */
   readonly secrets: readonly string[];
+  /** Jobs of one key run at most so many at a time; null for a job without a key. */
+  readonly concurrencyKey: string | null;
+  /** 1 or more. */
+  readonly concurrencyLimit: number;
   /** When the whole job ends, whatever its attempts do; null for never. */
   readonly expiresAt: string | null;
 }

@@ -16,6 +16,8 @@ const assignment = {
   requires: [],
   inputs: [],
   secrets: ["KEY"],
+  concurrencyKey: null,
+  concurrencyLimit: 1,
   expiresAt: null,
 };
 

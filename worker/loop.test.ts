@@ -19,6 +19,8 @@ function assignment(jobId: string): Assignment {
     requires: [],
     inputs: [],
     secrets: [],
+    concurrencyKey: null,
+    concurrencyLimit: 1,
     expiresAt: null,
   };
 }

@@ -17,6 +17,8 @@ const assignment = z.object({
   requires: z.array(z.string()).nullish(),
   inputs: z.array(z.string()).nullish(),
   secrets: z.array(z.string()).nullish(),
+  concurrency_key: z.string().nullish(),
+  concurrency_limit: z.number().nullish(),
   expires_at: z.string().nullish(),
 }).transform((row): Assignment => ({
   jobId: row.job_id,
@@ -29,6 +31,9 @@ const assignment = z.object({
   requires: row.requires ?? [],
   inputs: row.inputs ?? [],
   secrets: row.secrets ?? [],
+  concurrencyKey: row.concurrency_key ?? null,
+  // A key that was paused meanwhile has the limit 0: what is held runs all the same.
+  concurrencyLimit: Math.max(1, row.concurrency_limit ?? 1),
   expiresAt: row.expires_at ?? null,
 }));
 const attemptRef = z.object({ job_id: z.string(), attempt: z.number() })

@@ -20,6 +20,8 @@ function assignment(jobId: string, more: Partial<Assignment> = {}): Assignment {
     requires: [],
     inputs: [],
     secrets: [],
+    concurrencyKey: null,
+    concurrencyLimit: 1,
     expiresAt: null,
     ...more,
   };
@@ -202,4 +204,73 @@ Deno.test("Runner masks results and errors, and cuts a message only after that",
     code: "***",
     details: { secret: "***" },
   });
+});
+
+/** Handlers that end when told to, however soon they are aborted. */
+function createStubbornRunner() {
+  const running: string[] = [];
+  const gates = new Map<string, () => void>();
+  const { runner, results } = createRunner(async ({ id, attempt }) => {
+    const name = `${id}${attempt}`;
+    running.push(name);
+    await new Promise<void>((resolve) => gates.set(name, resolve));
+    running.splice(running.indexOf(name), 1);
+    return name;
+  });
+  /** Lets a handler end, and what follows from that happen. */
+  const end = async (name: string) => {
+    gates.get(name)!();
+    await new Promise((resolve) => setTimeout(resolve));
+  };
+  return { runner, results, running, end };
+}
+
+Deno.test("Runner begins the next job of a key only when the handler it let go of has really ended", async () => {
+  const { runner, results, running, end } = createStubbornRunner();
+  const key = { concurrencyKey: "printer", concurrencyLimit: 1 };
+  runner.start([assignment("a", key)]);
+  runner.stop([{ jobId: "a", attempt: 1, reason: "cancelled" }]);
+  assert.equal(runner.start([assignment("b", key), assignment("c")]), 2);
+  // The one that waits is held like any other, and jobs without the key do not wait.
+  assert.deepEqual(runner.running(), [{ jobId: "b", attempt: 1 }, { jobId: "c", attempt: 1 }]);
+  assert.deepEqual(running, ["a1", "c1"]);
+  await end("a1");
+  assert.deepEqual(running, ["c1", "b1"]);
+  await end("b1");
+  await end("c1");
+  await runner.idle();
+  assert.deepEqual(results.map(({ jobId, status }) => [jobId, status]), [["b", "succeeded"], ["c", "succeeded"]]);
+});
+
+Deno.test("Runner lets as many handlers of a key run as its limit says, and the next attempt of a job after the last", async () => {
+  const { runner, running, end } = createStubbornRunner();
+  const key = { concurrencyKey: "gpu", concurrencyLimit: 2 };
+  runner.start([assignment("a", key), assignment("b", key)]);
+  runner.start([assignment("a", { ...key, attempt: 2 })]);
+  assert.deepEqual(running, ["a1", "b1"]);
+  await end("b1");
+  assert.deepEqual(running, ["a1", "a2"]);
+  await end("a1");
+  await end("a2");
+  await runner.idle();
+});
+
+Deno.test("Runner gives up waiting for a handler of its key when the attempt is let go of or its time is over", async () => {
+  const { runner, results, running, end } = createStubbornRunner();
+  const key = { concurrencyKey: "printer", concurrencyLimit: 1 };
+  runner.start([assignment("a", key)]);
+  runner.stop([{ jobId: "a", attempt: 1, reason: "lost" }]);
+  runner.start([assignment("b", key), assignment("c", { ...key, attemptTimeoutSeconds: 0.01 })]);
+  runner.stop([{ jobId: "b", attempt: 1, reason: "cancelled" }]);
+  await runner.idle();
+  assert.deepEqual(results.map((result) => result.status === "failed" && [result.jobId, result.error.code]), [
+    ["c", "attempt_timeout"],
+  ]);
+  assert.deepEqual(running, ["a1"]);
+  // Nobody who gave up is left in the way.
+  runner.start([assignment("d", key)]);
+  await end("a1");
+  assert.deepEqual(running, ["d1"]);
+  await end("d1");
+  await runner.idle();
 });

@@ -12,6 +12,7 @@ import type { PreparedJob } from "./job-context.ts";
 import { clampText, maskedJson, measureJson } from "./json-value.ts";
 import type { Log } from "./log.ts";
 import { Mask } from "./mask.ts";
+import { type Flight, SingleFlight } from "./single-flight.ts";
 
 export interface RunnerOptions {
   readonly handlers: ReadonlyMap<string, Handler>;
@@ -39,6 +40,7 @@ export class Runner {
   readonly #options: RunnerOptions;
   readonly #running = new Map<string, Running>();
   readonly #ended = new Set<string>();
+  readonly #flights = new SingleFlight();
   #idle = Promise.withResolvers<void>();
 
   constructor(options: RunnerOptions) {
@@ -143,9 +145,31 @@ export class Runner {
       timedOut.resolve(failed({ code: "attempt_timeout", message: `The attempt took longer than ${seconds} s` }));
     }, Math.min(seconds * 1000, 2 ** 31 - 1));
     try {
-      return await Promise.race([this.#carryOut(handler, assignment, abort.signal), timedOut.promise]);
+      return await Promise.race([this.#inItsTurn(handler, assignment, abort.signal), timedOut.promise]);
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** Under a concurrency key a handler begins only when those let go of before have really ended. */
+  async #inItsTurn(handler: Handler, assignment: Assignment, signal: AbortSignal): Promise<Outcome> {
+    const { concurrencyKey: key, concurrencyLimit: limit } = assignment;
+    if (key === null) return await this.#carryOut(handler, assignment, signal);
+    let flight: Flight;
+    if (this.#flights.isFull(key, limit)) {
+      this.#tell("warn", "job.waits", assignment, `waits: an earlier handler of ${key} has not ended yet`, { key });
+      try {
+        flight = await this.#flights.enter(key, limit, signal);
+      } catch (error) {
+        return failed(safeJobError(error, noMask));
+      }
+    } else {
+      flight = this.#flights.begin(key);
+    }
+    try {
+      return await this.#carryOut(handler, assignment, signal);
+    } finally {
+      flight.end();
     }
   }
 
