@@ -7,6 +7,7 @@ import { memberCommands } from "./commands/member.ts";
 import { scheduleCommands } from "./commands/schedule.ts";
 import { secretCommands } from "./commands/secret.ts";
 import { tenantCommands } from "./commands/tenant.ts";
+import { workerCommands } from "./commands/worker.ts";
 import type { CliCommand, Work } from "./define-command.ts";
 
 /** All commands by their names, in the order the help text has them. */
@@ -15,6 +16,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
   ...memberCommands,
   ...apiKeyCommands,
   ...enrollmentTokenCommands,
+  ...workerCommands,
   ...secretCommands,
   ...scheduleCommands,
   ...auditCommands,

@@ -76,7 +76,7 @@ create table muster.jobs (
   waiting_for text,
   policy jsonb not null default '{}',
   has_gates boolean not null
-    generated always as (concurrency_key is not null or policy ?| '{rate_limit,affinity,resource_ref}'::text[]) stored,
+    generated always as (concurrency_key is not null or policy ?| '{rate_limit,affinity,resource_ref,bound_to}'::text[]) stored,
   last_sequence bigint not null default 0,
   run_at timestamptz not null,
   start_by timestamptz,

@@ -35,6 +35,7 @@ declare
   v_acknowledge constant interval := muster_private.timing('acknowledge');
   v_actor jsonb;
   v_limited boolean;
+  v_have_gates boolean;
 begin
   if coalesce(cardinality(give_jobs.job_ids), 0) = 0 then
     return;
@@ -51,7 +52,7 @@ begin
     from unnest(give_jobs.job_ids, give_jobs.worker_ids) g (job_id, worker_id)
     where j.id = g.job_id
     returning j.id, j.tenant_id, j.worker_id, j.class_id, j.attempts, j.attempt_deadline_at, j.last_sequence, j.error,
-      j.start_by
+      j.start_by, j.has_gates
   ), left_queue as (
     delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids)
   ), placed as (
@@ -85,7 +86,10 @@ begin
     from (select g.*, (row_number() over (partition by g.tenant_id) - 1) / 500 as part from given g) p
     group by p.tenant_id, p.part
   )
-  select bool_or(g.start_by is not null) into v_limited from given g;
+  select bool_or(g.start_by is not null), bool_or(g.has_gates) into v_limited, v_have_gates from given g;
+  if v_have_gates then
+    perform muster_private.note_affinities(give_jobs.job_ids, give_jobs.at);
+  end if;
   if v_is_running and v_limited then
     perform muster_private.note_start(give_jobs.job_ids);
   end if;

@@ -46,6 +46,7 @@ begin
   update muster.jobs j set status = 'queued', waiting_for = null, queued_at = queue_jobs.at, updated_at = queue_jobs.at
   where j.id = any (queue_jobs.job_ids);
   perform muster_private.enter_queue(queue_jobs.job_ids);
+  perform muster_private.place_jobs(queue_jobs.job_ids, queue_jobs.at);
   perform muster_private.record_status(queue_jobs.job_ids, queue_jobs.at);
 end
 $$;

@@ -22,6 +22,7 @@ begin
   foreach v_name in array array['idempotency_key', 'correlation_id', 'concurrency_key'] loop
     perform muster_private.check_text(check_job.item, v_name, 255);
   end loop;
+  perform muster_private.check_affinity(check_job.item, check_job.index);
   perform muster_private.check_number(check_job.item, 'priority', -100, 100);
   perform muster_private.check_number(check_job.item, 'max_attempts', 1, 20);
   perform muster_private.check_number(check_job.item, 'attempt_timeout_seconds', 1, 604800);

@@ -10,7 +10,9 @@ begin
       'job_id', j.id, 'attempt', j.attempts, 'type', j.type, 'payload', j.payload, 'requires', j.requires,
       'correlation_id', j.correlation_id, 'max_attempts', j.max_attempts,
       'attempt_timeout_seconds', extract(epoch from j.attempt_timeout)::integer,
-      'expires_at', case when j.expires_at is not null then muster_private.iso(j.expires_at) end, 'secrets', j.secret_names,
+      'expires_at', case when j.expires_at is not null then muster_private.iso(j.expires_at) end, 'secrets', j.secret_names, 'concurrency_key', j.concurrency_key,
+      'concurrency_limit', case when j.concurrency_key is not null then (
+        select k.max_running from muster.concurrency_keys k where k.tenant_id = j.tenant_id and k.key = j.concurrency_key) end,
       'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
       order by j.priority desc, j.rank, j.position), '[]')
     from muster.jobs j
@@ -206,7 +208,9 @@ begin
   where w.id = v_worker.id;
   if v_is_other then
     perform muster_private.match_worker(v_worker.id);
+    perform muster_private.leave_worker(v_worker.id, v_worker.tenant_id, v_now);
   end if;
+  perform muster_private.welcome_worker(v_worker.id, v_worker.tenant_id, v_now);
   perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_worker.held_count > 0, v_now);
   v_nonce := muster_private.send_wake(v_worker.id, v_now);
   v_worker := muster_private.lock_worker(v_worker.id);
@@ -546,6 +550,7 @@ declare
   v_released integer;
 begin
   v_worker := muster_private.lock_worker(v_worker.id);
+  perform muster_private.end_holdings(v_worker.id, v_worker.tenant_id);
   v_released := muster_private.end_held_jobs(array[v_worker.id], 'released',
     jsonb_build_object('code', 'released', 'message', format('Worker %s handed the job back: %s', v_worker.name, coalesce(left(goodbye.reason, 1000), 'it stops'))),
     true, v_now);

@@ -13,7 +13,7 @@ begin
       'labels', worker.labels, 'slots', worker.slots, 'held_count', worker.held_count,
       'resources', worker.resources, 'held_resources', worker.held_resources, 'listening', worker.listening,
       'deaf', worker.deaf, 'ephemeral', worker.ephemeral, 'version', worker.version, 'created_at', muster_private.iso(worker.created_at),
-      'drain_requested_at', muster_private.iso(worker.drain_requested_at),
+      'drain_requested_at', muster_private.iso(worker.drain_requested_at), 'cordoned_at', muster_private.iso(worker.cordoned_at),
       'last_seen_at', muster_private.iso((select h.last_seen_at from muster.worker_heartbeats h where h.worker_id = worker.id)),
       'metrics', coalesce((select h.metrics from muster.worker_heartbeats h where h.worker_id = worker.id), '{}'),
       'current_jobs', coalesce((
@@ -101,6 +101,7 @@ begin
   set drain_requested_at = null, status = case when w.status = 'draining' then 'online' else w.status end, updated_at = v_now
   where w.id = v_worker.id returning * into v_worker;
   perform muster_private.audit(v_worker.tenant_id, v_caller.actor, 'worker.resumed', v_worker.id::text);
+  perform muster_private.welcome_worker(v_worker.id, v_worker.tenant_id, v_now);
   perform muster_private.lock_going_idle(v_worker.tenant_id);
   perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
   return muster_private.worker_json(muster_private.worker_of_tenant(v_worker.id, v_worker.tenant_id));
@@ -131,6 +132,7 @@ begin
   perform muster_private.match_worker(v_worker.id);
   perform muster_private.audit(v_worker.tenant_id, v_caller.actor, 'worker.measured', v_worker.id::text,
     jsonb_build_object('capabilities', v_worker.measured_capabilities));
+  perform muster_private.welcome_worker(v_worker.id, v_worker.tenant_id, v_now);
   perform muster_private.lock_going_idle(v_worker.tenant_id);
   perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
   return muster_private.worker_json(muster_private.worker_of_tenant(v_worker.id, v_worker.tenant_id));
@@ -138,6 +140,45 @@ end
 $$;
 comment on function muster.set_measured_capabilities(jsonb, uuid, text[]) is
   'Records which capabilities of a worker were measured, in the place of those recorded before';
+
+-- The worker is not told and knows nothing of it: a lock on its row is all that its claims have to wait for.
+create function muster.cordon_worker(caller jsonb, worker_id uuid) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_caller constant muster_private.caller := muster_private.resolve_caller(cordon_worker.caller, 'operate');
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.worker_of_tenant(cordon_worker.worker_id, v_caller.tenant_id);
+begin
+  update muster.worker_devices w set cordoned_at = coalesce(w.cordoned_at, v_now), updated_at = v_now
+  where w.id = v_worker.id returning * into v_worker;
+  perform muster_private.audit(v_worker.tenant_id, v_caller.actor, 'worker.cordoned', v_worker.id::text);
+  -- What was meant for it and may go elsewhere.
+  perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
+  return muster_private.worker_json(v_worker);
+end
+$$;
+comment on function muster.cordon_worker(jsonb, uuid) is
+  'From now on the worker gets nothing new; it stays online, and its process is left alone';
+
+create function muster.uncordon_worker(caller jsonb, worker_id uuid) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_caller constant muster_private.caller := muster_private.resolve_caller(uncordon_worker.caller, 'operate');
+  v_now constant timestamptz := muster_private.now();
+  v_worker muster.worker_devices := muster_private.worker_of_tenant(uncordon_worker.worker_id, v_caller.tenant_id);
+begin
+  update muster.worker_devices w set cordoned_at = null, updated_at = v_now
+  where w.id = v_worker.id returning * into v_worker;
+  perform muster_private.audit(v_worker.tenant_id, v_caller.actor, 'worker.uncordoned', v_worker.id::text);
+  perform muster_private.welcome_worker(v_worker.id, v_worker.tenant_id, v_now);
+  perform muster_private.lock_going_idle(v_worker.tenant_id);
+  perform muster_private.assign_jobs(v_worker.tenant_id, v_now);
+  return muster_private.worker_json(muster_private.worker_of_tenant(v_worker.id, v_worker.tenant_id));
+end
+$$;
+comment on function muster.uncordon_worker(jsonb, uuid) is 'Ends a cordon: the worker gets jobs again';
 
 create function muster.revoke_worker(caller jsonb, worker_id uuid) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -217,7 +258,8 @@ declare
 begin
   foreach v_function in array array[
     'list_workers(jsonb, jsonb)', 'get_worker(jsonb, uuid)', 'drain_worker(jsonb, uuid)', 'resume_worker(jsonb, uuid)',
-    'set_measured_capabilities(jsonb, uuid, text[])', 'revoke_worker(jsonb, uuid)', 'health()',
+    'set_measured_capabilities(jsonb, uuid, text[])',
+    'cordon_worker(jsonb, uuid)', 'uncordon_worker(jsonb, uuid)', 'revoke_worker(jsonb, uuid)', 'health()',
     'get_load(jsonb)']
   loop
     execute format('revoke execute on function muster.%s from public', v_function);

@@ -208,30 +208,6 @@ end
 $$;
 comment on function muster_private.queue_due_jobs(timestamptz) is 'Queues scheduled jobs whose time has come, as far as their gates let them';
 
--- Jobs kept for one worker for a while.
-create function muster_private.give_up_targets(at timestamptz) returns uuid[]
-language plpgsql set search_path = ''
-as $$
-declare
-  v_tenant_ids uuid[];
-begin
-  with late as (
-    select r.job_id from muster_private.ready_jobs r
-    where r.worker_until <= give_up_targets.at
-    order by r.worker_until limit 1000
-    for update skip locked
-  ), open as (
-    update muster_private.ready_jobs r set worker_id = null, worker_until = null
-    from late l where r.job_id = l.job_id
-    returning r.tenant_id
-  )
-  select array_agg(distinct o.tenant_id) into v_tenant_ids from open o;
-  return v_tenant_ids;
-end
-$$;
-comment on function muster_private.give_up_targets(timestamptz) is
-  'Lets any worker have the jobs that were kept for one until now; answers their tenants';
-
 -- Hops over the index from key to key: keys are many, and most of them have nothing waiting.
 create function muster_private.blocked_keys() returns table (tenant_id uuid, concurrency_key text)
 language plpgsql stable set search_path = ''
@@ -277,6 +253,7 @@ begin
   end if;
   v_now := muster_private.now();
   perform muster_private.set_actor('{"kind": "system"}');
+  perform muster_private.wait_for_no_affinity();
   -- Before any lock is taken that the scheduler's other functions wait for.
   perform muster_private.tend_audit(v_now);
   perform muster_private.sweep_limits(v_now);
@@ -290,7 +267,7 @@ begin
   select * into v_due from muster_private.queue_due_jobs(v_now);
   v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids;
   v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || v_runs.tenant_ids
-    || muster_private.give_up_targets(v_now);
+    || muster_private.tend_affinities(v_now);
   for v_tenant in
     select b.tenant_id as id, array_agg(b.concurrency_key) as keys
     from muster_private.blocked_keys() b

@@ -1,6 +1,6 @@
 /** Values under these names are somebody's own data: their keys are theirs and stay as they are. */
 const opaque: ReadonlySet<string> = new Set([
-  ...["payload", "result", "error", "data", "details", "labels", "metrics"],
+  ...["payload", "result", "error", "data", "details", "labels", "metrics", "metadata"],
   ...["resources", "held_resources"],
 ]);
 

@@ -157,6 +157,13 @@ export const errorList = {
     title: "The job may not use this secret",
     advice: "Check the secret's name, and that an admin allowed it for this type of job",
   },
+  no_match: {
+    sqlState: "MU032",
+    status: 409,
+    retryable: false,
+    title: "The worker cannot do the job",
+    advice: "Name a worker that has what the job requires; GET /jobs/{id} tells what that is",
+  },
   method_not_allowed: {
     sqlState: null,
     status: 405,
@@ -271,6 +278,7 @@ export class RateLimitedError extends errorOf("rate_limited") {}
 export class QuotaExceededError extends errorOf("quota_exceeded") {}
 export class AddressNotAllowedError extends errorOf("address_not_allowed") {}
 export class SecretNotAllowedError extends errorOf("secret_not_allowed") {}
+export class NoMatchError extends errorOf("no_match") {}
 export class MethodNotAllowedError extends errorOf("method_not_allowed") {}
 export class RouteNotFoundError extends errorOf("route_not_found") {}
 export class UnsupportedMediaTypeError extends errorOf("unsupported_media_type") {}
@@ -300,6 +308,7 @@ export const errorClasses: Readonly<Record<ErrorCode, MusterErrorClass>> = {
   quota_exceeded: QuotaExceededError,
   address_not_allowed: AddressNotAllowedError,
   secret_not_allowed: SecretNotAllowedError,
+  no_match: NoMatchError,
   method_not_allowed: MethodNotAllowedError,
   route_not_found: RouteNotFoundError,
   unsupported_media_type: UnsupportedMediaTypeError,

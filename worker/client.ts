@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { type HeldResource, HeldResourceList } from "../shared/contracts/affinity.ts";
 import {
   Job,
   JobEventList,
@@ -15,6 +16,7 @@ import { exchange } from "./http.ts";
 import { retryDelay } from "./retry-delay.ts";
 import { Schedules } from "./schedules.ts";
 
+export type { HeldResource } from "../shared/contracts/affinity.ts";
 export type {
   Job,
   JobEvent,
@@ -131,6 +133,22 @@ export class MusterClient {
   /** Submits a failed or cancelled job anew; answers the new job. */
   async retry(jobId: string): Promise<Job> {
     return await this.#call("POST", `/jobs/${encodeURIComponent(jobId)}/retry`, Job, { json: {}, repeat: false });
+  }
+
+  /**
+   * Names the worker that a job goes to and no other; null takes that back. From a worker that holds it, it is taken
+   * first. Needs a key with the scope `operate`.
+   */
+  async rebind(jobId: string, workerId: string | null): Promise<Job> {
+    const json = { workerId };
+    return await this.#call("POST", `/jobs/${encodeURIComponent(jobId)}/rebind`, Job, { json, repeat: true });
+  }
+
+  /** Which workers hold which named resources, such as a loaded model. */
+  async resources(options: { name?: string; workerId?: string } = {}): Promise<readonly HeldResource[]> {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(options)) if (value !== undefined) query.set(name, value);
+    return (await this.#call("GET", `/workers/resources?${query}`, HeldResourceList)).resources;
   }
 
   /** The job's events after a sequence number: status, progress, log lines, chunks. */

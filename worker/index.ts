@@ -1,6 +1,7 @@
 /** The SDK: `Worker` runs jobs on this machine, `MusterClient` submits them. */
 export type { Artifact, ArtifactBody, ReadableArtifact } from "./artifacts.ts";
 export {
+  type HeldResource,
   type Job,
   type JobEvent,
   type JobEventList,
@@ -26,5 +27,6 @@ export type { Log, WorkerEvent } from "./log.ts";
 export { rotateKey, type RotateKeyOptions } from "./rotate-key.ts";
 export type { ChangeSchedule, CreateSchedule, Schedule, ScheduledJob } from "./schedules.ts";
 export type { Spool } from "./spool.ts";
+export type { HoldOptions, Resources } from "./worker-resources.ts";
 export { Worker, type WorkerOptions } from "./worker.ts";
 export { type ErrorCode, MusterError } from "../shared/errors.ts";

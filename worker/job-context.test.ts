@@ -4,6 +4,7 @@ import type { JobEvent } from "./attempt.ts";
 import { prepareJob } from "./job-context.ts";
 import type { Mask } from "./mask.ts";
 import { Outbox } from "./outbox.ts";
+import { type HeldResource, WorkerResources } from "./worker-resources.ts";
 
 const assignment = {
   jobId: "a",
@@ -33,14 +34,20 @@ function createWorld(secrets: Record<string, string>) {
   const masks: Mask[] = [];
   const abort = new AbortController();
   let forgotten = 0;
+  const held: HeldResource[] = [];
+  const resources = new WorkerResources({
+    hold: (more) => Promise.resolve(void held.push(...more)),
+    release: () => Promise.resolve(),
+    log: () => {},
+  });
   const job = prepareJob(assignment, abort.signal, {
-    ...{ outbox, artifacts: {} as Artifacts, secrets },
+    ...{ outbox, artifacts: {} as Artifacts, resources, secrets },
     onMask: (mask) => {
       masks.push(mask);
       return () => forgotten += 1;
     },
   });
-  return { job, outbox, events, masks, abort, forgotten: () => forgotten };
+  return { job, outbox, events, masks, abort, held, resources, forgotten: () => forgotten };
 }
 
 Deno.test("a prepared job masks what its handler reports, and keeps the events numbered in order", async () => {
@@ -87,4 +94,11 @@ Deno.test("nothing of a stopped attempt is told, not even what waited", async ()
   await outbox.delivered(assignment);
   outbox.close();
   assert.deepEqual(events, []);
+});
+
+Deno.test("a prepared job masks what its handler tells of a resource", async () => {
+  const { job: { context }, held, resources } = createWorld({ KEY: "hunter2-hunter2" });
+  await context.resources.hold("session hunter2-hunter2", { metadata: { cookie: "hunter2-hunter2" } });
+  resources.close();
+  assert.deepEqual(held, [{ name: "session ***", leaseSeconds: 300, sizeBytes: null, metadata: { cookie: "***" } }]);
 });

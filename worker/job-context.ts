@@ -4,9 +4,10 @@ import type { Artifact, ArtifactBody, Artifacts, ReadableArtifact } from "./arti
 import type { Assignment } from "./attempt.ts";
 import { ChunkMask } from "./chunk-mask.ts";
 import { FinalError } from "./final-error.ts";
-import { clampJsonText, clampText, measureJson } from "./json-value.ts";
+import { clampJsonText, clampText, maskedJson, measureJson } from "./json-value.ts";
 import { Mask } from "./mask.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Resources } from "./worker-resources.ts";
 
 export type JobLogLevel = "debug" | "info" | "warn" | "error";
 
@@ -38,6 +39,8 @@ export interface JobContext<Payload = unknown> {
   artifact(name: string, body: ArtifactBody, options?: { contentType?: string }): Promise<Artifact>;
   /** Opens an input, by its place in `inputs` or by id. Default the first. */
   input(which?: number | string): Promise<ReadableArtifact>;
+  /** Named resources of this worker, such as a loaded model: jobs that refer to one come to who holds it. */
+  readonly resources: Resources;
 }
 
 /** A job that its handler can begin with. */
@@ -53,6 +56,7 @@ export interface PreparedJob {
 export interface PrepareJobOptions {
   readonly outbox: Outbox;
   readonly artifacts: Artifacts;
+  readonly resources: Resources;
   readonly secrets?: SecretValues;
   /** Told the job's mask; what it answers is called when the handler has ended. */
   readonly onMask?: (mask: Mask) => () => void;
@@ -62,7 +66,7 @@ export interface PrepareJobOptions {
 export function prepareJob(
   assignment: Assignment,
   signal: AbortSignal,
-  { outbox, artifacts, secrets = {}, onMask = () => () => {} }: PrepareJobOptions,
+  { outbox, artifacts, resources, secrets = {}, onMask = () => () => {} }: PrepareJobOptions,
 ): PreparedJob {
   const { jobId, attempt } = assignment;
   const mask = Mask.of(secrets);
@@ -134,6 +138,15 @@ export function prepareJob(
         );
       }
       return await artifacts.open(id, { signal });
+    },
+    resources: {
+      hold: (name, { metadata, ...options } = {}) =>
+        resources.hold(mask.text(name), {
+          ...options,
+          ...(metadata === undefined ? {} : { metadata: maskedJson(metadata, mask) as Record<string, unknown> }),
+        }),
+      touch: (name) => resources.touch(mask.text(name)),
+      release: (name, options) => resources.release(mask.text(name), options),
     },
   };
   return {

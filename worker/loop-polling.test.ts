@@ -39,6 +39,8 @@ function createWorld() {
     },
     completeJobs: () => Promise.resolve({ outcomes: [], jobs: [] }),
     reportEvents: () => Promise.resolve([]),
+    holdResources: () => Promise.resolve(),
+    releaseResources: () => Promise.resolve(),
     goodbye: () => Promise.resolve(),
   };
   const runner = new Runner({

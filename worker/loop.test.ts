@@ -58,6 +58,8 @@ function createWorld(slots = 2, random: () => number = () => 0) {
     claimJobs: async (want) => ({ again: false, jobs: await call("claim", want) }),
     completeJobs: (results, want) => call("complete", { results, want }),
     reportEvents: (events) => call("events", events),
+    holdResources: () => Promise.resolve(),
+    releaseResources: () => Promise.resolve(),
     goodbye: (reason) => call("goodbye", reason),
   };
   const eventsStored = Promise.withResolvers<void>();

@@ -4,6 +4,7 @@ import { errorFromAnswer } from "../shared/problem.ts";
 import { type DataApiError, errorFromSql } from "../shared/sql-errors.ts";
 import type { Assignment, AttemptRef, AttemptResult, JobEvent, StoppedAttempt } from "./attempt.ts";
 import { type Answer, exchange } from "./http.ts";
+import type { HeldResource } from "./worker-resources.ts";
 
 // What the control plane answers, read leniently: fields of a later release are ignored.
 const assignment = z.object({
@@ -143,6 +144,9 @@ export interface WorkerRpc {
   ): Promise<CompleteAnswer>;
   /** Answers the attempts whose events no longer count. */
   reportEvents(events: readonly JobEvent[]): Promise<readonly AttemptRef[]>;
+  /** Holds named resources, or renews their leases. */
+  holdResources(resources: readonly HeldResource[]): Promise<void>;
+  releaseResources(names: readonly string[], reason: "released" | "evicted"): Promise<void>;
   goodbye(reason: string): Promise<void>;
 }
 
@@ -246,6 +250,18 @@ export function createRpc(options: RpcOptions): WorkerRpc {
         data: event.data ?? null,
       }));
       return (await call("report_events", { events: rows }, reportAnswer)).stale;
+    },
+    holdResources: async (resources) => {
+      const rows = resources.map(({ name, leaseSeconds, sizeBytes, metadata }) => ({
+        name,
+        lease_seconds: leaseSeconds,
+        size_bytes: sizeBytes,
+        metadata,
+      }));
+      await call("hold_resources", { resources: rows }, z.unknown());
+    },
+    releaseResources: async (names, reason) => {
+      await call("release_resources", { names, reason }, z.unknown());
     },
     goodbye: async (reason) => {
       await call("goodbye", { reason }, z.unknown());

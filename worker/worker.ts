@@ -18,6 +18,7 @@ import { JobSecrets } from "./job-secrets.ts";
 import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
+import type { Mask } from "./mask.ts";
 import { Masks } from "./masks.ts";
 import { Outbox } from "./outbox.ts";
 import { createRpc, type WorkerRpc } from "./rpc.ts";
@@ -28,6 +29,7 @@ import { Session } from "./session.ts";
 import type { Spool } from "./spool.ts";
 import { version } from "./version.ts";
 import { within } from "./within.ts";
+import { type Resources, WorkerResources } from "./worker-resources.ts";
 
 export interface WorkerOptions {
   /** The project, such as `https://xyz.supabase.co`. */
@@ -119,6 +121,13 @@ export class Worker {
   /** How many handlers run now. */
   get runningCount(): number {
     return this.#parts?.runner.count ?? 0;
+  }
+
+  /** Named resources that this worker holds, once it has started: jobs that refer to one come to who holds it. */
+  get resources(): Resources {
+    const parts = this.#parts;
+    if (parts === undefined) throw new InvalidRequestError("Cannot hold resources: the worker has not started");
+    return parts.resources;
   }
 
   /** The text without the secrets of jobs that run. */
@@ -272,8 +281,14 @@ export class Worker {
     });
     const withSecrets = async (assignment: Assignment, signal: AbortSignal): Promise<PreparedJob> => {
       const secrets = await jobSecrets.open(assignment, signal);
-      return prepareJob(assignment, signal, { outbox, artifacts, secrets, onMask: (mask) => this.#masks.hold(mask) });
+      const onMask = (mask: Mask) => this.#masks.hold(mask);
+      return prepareJob(assignment, signal, { outbox, artifacts, resources, secrets, onMask });
     };
+    const resources = new WorkerResources({
+      hold: (held) => rpc.holdResources(held),
+      release: (names, reason) => rpc.releaseResources(names, reason),
+      log: this.#log,
+    });
     const outbox = new Outbox({
       report: (events) => rpc.reportEvents(events),
       onStale: () => loop.nudge("heartbeat"),
@@ -286,7 +301,7 @@ export class Worker {
     const runner = new Runner({
       handlers: this.#handlers,
       prepare: (assignment, signal) => {
-        if (assignment.secrets.length === 0) return prepareJob(assignment, signal, { outbox, artifacts });
+        if (assignment.secrets.length === 0) return prepareJob(assignment, signal, { outbox, artifacts, resources });
         return withSecrets(assignment, signal);
       },
       onResult: (result) => {
@@ -314,7 +329,17 @@ export class Worker {
       },
       ...jitter,
     });
-    return { rpc, session, workerId, name: name ?? runtime.hostName(), outbox, runner, loop, link: undefined };
+    return {
+      rpc,
+      session,
+      workerId,
+      name: name ?? runtime.hostName(),
+      outbox,
+      resources,
+      runner,
+      loop,
+      link: undefined,
+    };
   }
 
   async #hello({ loop, rpc }: Parts): Promise<void> {
@@ -392,9 +417,10 @@ export class Worker {
     this.#closed.resolve();
   }
 
-  async #release({ loop, outbox, session, link, unwatch }: Parts): Promise<void> {
+  async #release({ loop, outbox, resources, session, link, unwatch }: Parts): Promise<void> {
     unwatch?.();
     loop.end();
+    resources.close();
     outbox.close();
     session.close();
     await within(1_000, link?.close());
@@ -442,6 +468,7 @@ interface Parts {
   readonly workerId: string;
   readonly name: string;
   readonly outbox: Outbox;
+  readonly resources: WorkerResources;
   readonly runner: Runner;
   readonly loop: Loop;
   link: Link | undefined;

@@ -7,7 +7,7 @@ import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
 import { musterError } from "../../shared/errors.ts";
-import { cancelJob, getJob, listJobEvents, listJobs, retryJob, submitJobs, waitForJob } from "./routes.ts";
+import { cancelJob, getJob, listJobEvents, listJobs, rebindJob, retryJob, submitJobs, waitForJob } from "./routes.ts";
 import { untilEnded } from "./until-ended.ts";
 
 export interface Deps {
@@ -56,6 +56,13 @@ export function createApp({ db, authenticate, log }: Deps) {
       const job = await db.retryJob(c.var.caller, id);
       c.var.log("info", "job.retried", { jobId: job.id, retryOf: id });
       return c.json(job, 201);
+    })
+    .openapi(rebindJob, async (c) => {
+      const { id } = c.req.valid("param");
+      const { workerId } = c.req.valid("json");
+      const job = await db.rebindJob(c.var.caller, id, workerId);
+      c.var.log("info", "job.rebound", { jobId: id, workerId });
+      return c.json(job, 200);
     })
     .openapi(listJobEvents, async (c) => {
       const { after, limit } = c.req.valid("query");

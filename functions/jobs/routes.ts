@@ -1,4 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import { RebindJob } from "../../shared/contracts/affinity.ts";
 import { Key } from "../../shared/contracts/common.ts";
 import {
   CancelJob,
@@ -97,6 +98,21 @@ export const retryJob = createRoute({
   security: callers,
   request: { params: JobParams },
   responses: { 201: json(Job, "The new job, which names the old one in retryOf"), ...problems },
+});
+
+export const rebindJob = createRoute({
+  method: "post",
+  path: "/{id}/rebind",
+  operationId: "rebindJob",
+  summary: "Name the worker that a job goes to, whatever it wanted itself",
+  description:
+    "For good: it waits for that worker, retries included, until it is bound anew or the worker is revoked. From a " +
+    "worker that holds it, it is taken back first, which spends no attempt. Needs the power `operate`.",
+  ...alsoFails("conflict", "no_match"),
+  tags,
+  security: callers,
+  request: { params: JobParams, body: jsonBody(RebindJob) },
+  responses: { 200: json(Job, "The job as it is now"), ...problems },
 });
 
 export const listJobEvents = createRoute({

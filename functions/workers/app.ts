@@ -1,6 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { limits } from "../../shared/contracts/limits.ts";
+import { HeldResourceList, ListResourcesQuery } from "../../shared/contracts/affinity.ts";
 import { SetMeasuredCapabilities } from "../../shared/contracts/placement.ts";
 import { ListWorkersQuery, Worker, WorkerList, WorkerParams } from "../../shared/contracts/workers.ts";
 import type { WorkersDb } from "../../shared/db/workers.ts";
@@ -24,6 +25,8 @@ export function createApp({ db, authenticate, log }: Deps) {
 
   return app
     .openapi(listWorkers, async (c) => c.json(await db.listWorkers(c.var.caller, c.req.valid("query")), 200))
+    // Before the route of one worker, whose id it would be taken for.
+    .openapi(listResources, async (c) => c.json(await db.listResources(c.var.caller, c.req.valid("query")), 200))
     .openapi(getWorker, async (c) => c.json(await db.getWorker(c.var.caller, c.req.valid("param").id), 200))
     .openapi(drainWorker, async (c) => {
       const worker = await db.drainWorker(c.var.caller, c.req.valid("param").id);
@@ -39,6 +42,16 @@ export function createApp({ db, authenticate, log }: Deps) {
       const { capabilities } = c.req.valid("json");
       const worker = await db.setMeasuredCapabilities(c.var.caller, c.req.valid("param").id, capabilities);
       c.var.log("info", "worker.measured", { workerId: worker.id });
+      return c.json(worker, 200);
+    })
+    .openapi(cordonWorker, async (c) => {
+      const worker = await db.cordonWorker(c.var.caller, c.req.valid("param").id);
+      c.var.log("info", "worker.cordoned", { workerId: worker.id });
+      return c.json(worker, 200);
+    })
+    .openapi(uncordonWorker, async (c) => {
+      const worker = await db.uncordonWorker(c.var.caller, c.req.valid("param").id);
+      c.var.log("info", "worker.uncordoned", { workerId: worker.id });
       return c.json(worker, 200);
     })
     .openapi(revokeWorker, async (c) => {
@@ -115,6 +128,49 @@ const setMeasuredCapabilities = createRoute({
   security: callers,
   request: { params: WorkerParams, body: jsonBody(SetMeasuredCapabilities) },
   responses: { 200: json(Worker, "The worker"), ...problems },
+});
+
+const cordonWorker = createRoute({
+  method: "post",
+  path: "/{id}/cordon",
+  operationId: "cordonWorker",
+  summary: "Give a worker nothing new, and leave it as it is",
+  description:
+    "It stays online, holds its resources and finishes its jobs; nobody tells it. Jobs that only wanted it go " +
+    "elsewhere, those that need it wait. Lasts until it is uncordoned, across its restarts. Needs the power `operate`.",
+  ...alsoFails("worker_revoked", "conflict"),
+  tags,
+  security: callers,
+  request: { params: WorkerParams },
+  responses: { 200: json(Worker, "The worker"), ...problems },
+});
+
+const uncordonWorker = createRoute({
+  method: "post",
+  path: "/{id}/uncordon",
+  operationId: "uncordonWorker",
+  summary: "Give a cordoned worker jobs again",
+  description: "Changes nothing for one that was not cordoned. Needs the power `operate`.",
+  ...alsoFails("worker_revoked", "conflict"),
+  tags,
+  security: callers,
+  request: { params: WorkerParams },
+  responses: { 200: json(Worker, "The worker"), ...problems },
+});
+
+const listResources = createRoute({
+  method: "get",
+  path: "/resources",
+  operationId: "listResources",
+  summary: "List who holds which resource",
+  description:
+    "Named resources that workers say they have now: files, sessions, loaded models. Jobs whose `resourceRef` names " +
+    "one go there. Those of a worker that is away stay in the list until their leases end.",
+  ...alsoFails(),
+  tags,
+  security: callers,
+  request: { query: ListResourcesQuery },
+  responses: { 200: json(HeldResourceList, "Resources and their holders"), ...problems },
 });
 
 const revokeWorker = createRoute({

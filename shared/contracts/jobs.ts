@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { affinityAnswers, affinityFields } from "./affinity.ts";
 import { Id, Instant, Json, Key, Labels, text } from "./common.ts";
 import { jsonBytes, unstorableJson } from "./json.ts";
 import { limits } from "./limits.ts";
@@ -66,6 +67,7 @@ export const SubmitJob = z.strictObject({
   concurrencyKey: Key.optional().describe("Jobs of one key share a limit"),
   concurrencyLimit: z.number().int().min(1).max(limits.concurrency).optional()
     .describe("How many jobs of the key run at a time; default 1"),
+  ...affinityFields,
   correlationId: Key.optional().describe("Follows the job through messages and logs; default the request's"),
   notify: z.boolean().optional().describe("Send task.result or task.error when it ends; default false"),
   inputs: z.array(Id).max(limits.inputs).optional().describe("Artifacts that the worker may read"),
@@ -124,6 +126,7 @@ export const Job = z.object({
   labels: z.record(z.string(), z.string()),
   ...placementAnswer,
   concurrencyKey: z.string().nullable(),
+  ...affinityAnswers,
   correlationId: z.string().nullable(),
   progress: z.number().nullable().describe("0 to 1"),
   progressNote: z.string().nullable(),

@@ -70,6 +70,11 @@ export const limits = {
   secretNameLength: 100,
   secretTypes: 20,
   secretsPerJob: 20,
+  /** Named resources that a worker holds, and how many of them one call tells of. */
+  resourcesHeld: 1_000,
+  resourcesPerCall: 100,
+  resourceMetadataBytes: 4 * 1024,
+  resourceLeaseLeastSeconds: 10,
   /** One `POST /secrets`: a value may take six times its size as JSON. */
   secretBodyBytes: 128 * 1024,
 } as const;

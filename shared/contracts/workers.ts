@@ -32,6 +32,7 @@ export const Worker = z.object({
   ephemeral: z.boolean().describe("It is forgotten once it is gone"),
   lastSeenAt: Instant.nullable(),
   drainRequestedAt: Instant.nullable(),
+  cordonedAt: Instant.nullable().describe("Since then it is given nothing new, and stays online"),
   currentJobs: z.array(Id),
   metrics: z.unknown().describe("What the worker last reported about itself"),
   version: z.string().nullable(),

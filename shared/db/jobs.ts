@@ -10,6 +10,8 @@ export interface JobsDb {
   cancelJobs(caller: Caller, jobIds: readonly string[], reason: string | undefined): Promise<{ jobs: Job[] }>;
   /** Answers the new job that repeats the old one. */
   retryJob(caller: Caller, jobId: string): Promise<Job>;
+  /** Names the worker that the job shall go to, and no other; null takes that back. */
+  rebindJob(caller: Caller, jobId: string, workerId: string | null): Promise<Job>;
   listJobEvents(caller: Caller, jobId: string, after: number, pageSize: number): Promise<JobEventList>;
 }
 
@@ -21,6 +23,7 @@ export function createJobsDb(call: SqlCall): JobsDb {
       call("list_jobs", { filters, pageSize: limit, cursor: cursor ?? null }, caller),
     cancelJobs: (caller, jobIds, reason) => call("cancel_jobs", { jobIds, reason: reason ?? null }, caller),
     retryJob: (caller, jobId) => call("retry_job", { jobId }, caller),
+    rebindJob: (caller, jobId, workerId) => call("rebind_job", { jobId, workerId }, caller),
     listJobEvents: (caller, jobId, after, pageSize) => call("list_job_events", { jobId, after, pageSize }, caller),
   };
 }

@@ -58,6 +58,9 @@ export async function createWorld(db: TestDatabase): Promise<World> {
   const held = { job_id: assigned!.job_id, attempt: assigned!.attempt };
   const [queued, ended] = await submit(db, tenant, { requires: ["nobody/has"] }, { requires: ["nobody/has"] });
   await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [ended.id] });
+  const [sticky] = await submit(db, tenant, { affinity: { key: "k", mode: "hard" } });
+  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [sticky.id] });
+  await db.call(busyWorker.actor, "hold_resources", { resources: [{ name: "model" }] });
   const pending = await db.call(service, "create_artifact", {
     caller: tenant.caller,
     artifact: { name: "b", size_bytes: 1, sha256: sha256("b") },

@@ -26,6 +26,7 @@ export const functions = readTextTable(`
   charge_refusal             -     ok        ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   claim_jobs                 -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   complete_jobs              -     -         -       -          -       -      -            -          -            -             -       ok      none          -
+  cordon_worker              -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   create_api_key             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   create_artifact            -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       ok      MU006         ok
   create_enrollment_token    -     -         -       -          -       -      -            -          -            -             -       -       -             ok
@@ -46,6 +47,7 @@ export const functions = readTextTable(`
   health                     -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   heartbeat                  -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   hello                      -     -         -       -          -       -      -            -          -            -             -       ok      none          -
+  hold_resources             -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   issue_api_key              -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   issue_enrollment_token     -     MU002     MU002   MU002      ok      ok     none         MU002      MU002        ok            -       -       -             ok
   list_api_keys              -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
@@ -56,6 +58,7 @@ export const functions = readTextTable(`
   list_jobs                  -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_members               -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_schedules             -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
+  list_resources             -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_secrets               -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   list_secrets_to_rotate     -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   list_tenants               -     ok        ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
@@ -64,8 +67,10 @@ export const functions = readTextTable(`
   pause_schedule             -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   prepare_secret             -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   preview_schedule           -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
+  rebind_job                 -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   refresh_worker             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   reject_artifact            -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  release_resources          -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   remove_member              -     MU002     MU002   MU002      MU002   ok     MU003        MU002      MU002        MU002         -       -       -             ok
   report_events              -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   resume_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        MU002         -       -       -             ok
@@ -84,12 +89,14 @@ export const functions = readTextTable(`
   set_secret                 -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   submit_jobs                -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       -       -             ok
   tick                       -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  uncordon_worker            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   verify_audit               -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
 `);
 
 /** Rows that a select shows: `-` may not select, `none` of them, those of its `own` tenant, `mine` alone, or `all`. */
 export const tables = readTextTable(`
                                   anon  outsider  viewer  publisher  editor  admin  client  worker  other worker  service
+  muster.affinities               -     none      own     own        own     own    -       -       -             all
   muster.api_keys                 -     none      none    none       none    none   -       -       -             all
   muster.artifacts                -     none      own     own        own     own    -       -       -             all
   muster.audit_log                -     none      none    none       none    own    -       -       -             all
@@ -103,6 +110,7 @@ export const tables = readTextTable(`
   muster.late_results             -     none      own     own        own     own    mine    -       -             all
   muster.members                  -     none      own     own        own     own    -       -       -             all
   muster.schedules                -     none      own     own        own     own    -       -       -             all
+  muster.resource_holders         -     none      own     own        own     own    -       -       -             all
   muster.secrets                  -     none      none    none       none    none   -       -       -             all
   muster.tenant_limits            -     none      own     own        own     own    -       -       -             all
   muster.tenants                  -     none      own     own        own     own    -       -       -             all
@@ -110,6 +118,7 @@ export const tables = readTextTable(`
   muster.worker_devices           -     none      own     own        own     own    -       -       -             all
   muster.worker_heartbeats        -     none      own     own        own     own    -       -       -             all
   muster_private.admitted_jobs    -     -         -       -          -       -      -       -       -             -
+  muster_private.affinity_sweep   -     -         -       -          -       -      -       -       -             -
   muster_private.artifact_usage   -     -         -       -          -       -      -       -       -             -
   muster_private.audit_chains     -     -         -       -          -       -      -       -       -             -
   muster_private.audit_inbox      -     -         -       -          -       -      -       -       -             -
@@ -180,6 +189,7 @@ export const routes = readTextTable(`
   GET /tenants/limits                    401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /tenants/members                   401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /workers                           401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
+  GET /workers/resources                 401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /workers/{id}                      401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   PATCH /schedules/{id}                  401     401      403       403     403        ok      ok     404          403        403          403           401     403     403           ok
   POST /artifacts                        401     401      403       403     403        ok      ok     none         403        ok           403           401     ok      none          ok
@@ -193,6 +203,7 @@ export const routes = readTextTable(`
   POST /enroll/tokens/{id}/revoke        401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /jobs                             401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
   POST /jobs/{id}/cancel                 401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
+  POST /jobs/{id}/rebind                 401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /jobs/{id}/retry                  401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /schedules                        401     401      403       403     403        ok      ok     none         403        403          403           401     403     403           ok
   POST /schedules/preview                401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
@@ -211,8 +222,10 @@ export const routes = readTextTable(`
   POST /tenants/members                  401     401      403       403     403        403     ok     none         403        403          403           401     403     403           ok
   POST /tenants/members/{userId}/remove  401     401      403       403     403        403     ok     404          403        403          403           401     403     403           ok
   POST /tenants/members/{userId}/role    401     401      403       403     403        403     ok     404          403        403          403           401     403     403           ok
+  POST /workers/{id}/cordon              401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /workers/{id}/drain               401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /workers/{id}/resume              401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /workers/{id}/revoke              401     401      403       403     403        403     ok     404          403        403          403           401     403     403           ok
   PUT /workers/{id}/measured-capabilities  401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
+  POST /workers/{id}/uncordon            401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
 `);

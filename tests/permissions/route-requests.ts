@@ -87,6 +87,16 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
   "POST /jobs": () => Promise.resolve({ path: "/jobs", json: job }),
   "POST /jobs/{id}/cancel": async (scene) => ({ path: `/jobs/${await newJob(scene)}/cancel`, method: "POST" }),
   "POST /jobs/{id}/retry": async (scene) => ({ path: `/jobs/${await endedJob(scene)}/retry`, method: "POST" }),
+  "GET /workers/resources": () => Promise.resolve({ path: "/workers/resources" }),
+  "POST /jobs/{id}/rebind": async (scene) => ({
+    path: `/jobs/${await newJob(scene)}/rebind`,
+    json: { workerId: null },
+  }),
+  "POST /workers/{id}/cordon": async (scene) => ({ path: `/workers/${await newWorker(scene)}/cordon`, method: "POST" }),
+  "POST /workers/{id}/uncordon": async (scene) => ({
+    path: `/workers/${await newWorker(scene)}/uncordon`,
+    method: "POST",
+  }),
   "POST /workers/{id}/drain": async (scene) => ({ path: `/workers/${await newWorker(scene)}/drain`, method: "POST" }),
   "POST /workers/{id}/resume": async (scene) => ({ path: `/workers/${await newWorker(scene)}/resume`, method: "POST" }),
   "POST /workers/{id}/revoke": async (scene) => ({ path: `/workers/${await newWorker(scene)}/revoke`, method: "POST" }),

@@ -34,6 +34,8 @@ Deno.test("claim_jobs() hands over everything a worker needs to run a job", asyn
     max_attempts: 5,
     attempt_timeout_seconds: 60,
     timeout_seconds: 600,
+    concurrency_key: "printer",
+    concurrency_limit: 2,
     inputs,
   });
   const [claimed] = await worker.claim();
@@ -49,6 +51,8 @@ Deno.test("claim_jobs() hands over everything a worker needs to run a job", asyn
     expires_at: "2026-01-01T00:10:00.000000Z",
     inputs,
     secrets: [],
+    concurrency_key: "printer",
+    concurrency_limit: 2,
   });
   const running = await getJob(db, tenant, job.id);
   assert.deepEqual([running.status, running.worker_id, running.attempts], ["running", worker.id, 1]);

@@ -23,6 +23,7 @@ Deno.test("get_worker() shows what a worker can do, what it does and when it was
     ephemeral: false,
     created_at: "2026-01-01T00:00:00.000000Z",
     drain_requested_at: null,
+    cordoned_at: null,
     last_seen_at: "2026-01-01T00:00:03.000000Z",
     metrics: {},
     current_jobs: jobs.map((job) => job.id),

@@ -19,6 +19,7 @@ import { type Actor, type Answer, service, TestDatabase } from "../support/datab
 
 /** Tables of which a member sees the rows of its tenants, and those of which it sees nothing. */
 const seenByMembers = [
+  "affinities",
   "artifacts",
   "executors",
   "job_events",
@@ -26,6 +27,7 @@ const seenByMembers = [
   "jobs",
   "late_results",
   "members",
+  "resource_holders",
   "tenant_limits",
   "tenants",
   "worker_devices",
@@ -167,6 +169,8 @@ async function createWorld(db: TestDatabase): Promise<World> {
   const [claimed] = await worker.claim();
   await worker.complete([succeeded(claimed!, { secret: tenant.id })]);
   await worker.complete([failed(claimed!)]);
+  jobs.push(...await submit(db, tenant, { affinity: { key: "k", mode: "hard" } }));
+  await db.call(worker.actor, "hold_resources", { resources: [{ name: "model" }] });
   await db.sql`select muster_private.seal_audit(${tenant.id}, true)`;
   return { tenant, worker, jobs };
 }

@@ -7,6 +7,8 @@ export const workerCalls: Record<string, Args> = {
   claim_jobs: { want: 1 },
   complete_jobs: { results: [] },
   report_events: { events: [] },
+  hold_resources: { resources: [] },
+  release_resources: { names: [] },
   goodbye: {},
   create_artifact: { caller: null, artifact: { name: "a", size_bytes: 1, sha256: "0".repeat(64) } },
   get_artifact: { caller: null, artifact_id: "00000000-0000-4000-8000-000000000000" },
