@@ -2,6 +2,7 @@ import { z } from "zod";
 import { channelMessages } from "../shared/contracts/channel-messages.ts";
 import {
   Envelope,
+  JobEnqueued,
   Presence,
   TaskAssign,
   TaskCancel,
@@ -21,6 +22,7 @@ const named = {
   TaskResult,
   TaskError,
   TaskProgress,
+  JobEnqueued,
   Presence,
 } as const;
 

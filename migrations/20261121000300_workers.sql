@@ -61,6 +61,7 @@ create table muster.worker_devices (
   status muster.worker_status not null default 'offline',
   listening boolean not null default false,
   deaf boolean not null default false,
+  claims boolean not null default false,
   drain_requested_at timestamptz,
   cordoned_at timestamptz,
   session_id uuid,
@@ -88,6 +89,7 @@ comment on column muster.worker_devices.forget_at is 'An ephemeral worker that i
 comment on column muster.worker_devices.forgotten_at is
   'Since then the row is only what the history of its jobs refers to: its key is erased, and no list shows it';
 comment on column muster.worker_devices.listening is 'The worker says its Realtime channel is joined';
+comment on column muster.worker_devices.claims is 'It is pushed nothing, and claims when the workers of its tenant are called';
 comment on column muster.worker_devices.deaf is 'It beats, but did not echo the nonce last sent on its channel: it is served by polling';
 
 -- In the order in which workers are given jobs: the least loaded first.

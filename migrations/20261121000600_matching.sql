@@ -450,6 +450,7 @@ begin
     v_assigned := v_assigned || v_jobs;
   end loop;
   perform muster_private.send_assignments(v_assigned);
+  perform muster_private.call_claimers(assign_jobs.tenant_id, assign_jobs.at);
   return cardinality(v_assigned);
 end
 $$;

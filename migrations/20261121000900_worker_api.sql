@@ -169,7 +169,7 @@ begin
     then muster_private.plain_numbers(hello.worker -> 'resources') else v_worker.resources end;
   v_is_other := (v_capabilities, v_labels, v_slots, v_resources)
     is distinct from (v_worker.capabilities, v_worker.labels, v_worker.slots, v_worker.resources);
-  v_listening := coalesce((hello.worker ->> 'listening')::boolean, false);
+  v_listening := coalesce((hello.worker ->> 'listening')::boolean, false) and hello.worker ->> 'mode' is distinct from 'claim';
   if v_is_other then
     perform muster_private.lock_matching(v_worker.tenant_id);
   end if;
@@ -210,9 +210,12 @@ begin
     perform muster_private.match_worker(v_worker.id);
     perform muster_private.leave_worker(v_worker.id, v_worker.tenant_id, v_now);
   end if;
+  perform muster_private.set_worker_mode(v_worker, hello.worker ->> 'mode');
   perform muster_private.welcome_worker(v_worker.id, v_worker.tenant_id, v_now);
   perform muster_private.keep_lease(v_worker.id, v_worker.tenant_id, v_worker.held_count > 0, v_now);
-  v_nonce := muster_private.send_wake(v_worker.id, v_now);
+  if hello.worker ->> 'mode' is distinct from 'claim' then
+    v_nonce := muster_private.send_wake(v_worker.id, v_now);
+  end if;
   v_worker := muster_private.lock_worker(v_worker.id);
   if v_forgotten is not null then
     perform muster_private.assign_jobs(v_worker.tenant_id, v_now);

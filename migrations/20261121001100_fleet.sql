@@ -12,6 +12,7 @@ begin
       'measured_capabilities', worker.measured_capabilities,
       'labels', worker.labels, 'slots', worker.slots, 'held_count', worker.held_count,
       'resources', worker.resources, 'held_resources', worker.held_resources, 'listening', worker.listening,
+      'mode', case when worker.claims then 'claim' else 'push' end,
       'deaf', worker.deaf, 'ephemeral', worker.ephemeral, 'version', worker.version, 'created_at', muster_private.iso(worker.created_at),
       'drain_requested_at', muster_private.iso(worker.drain_requested_at), 'cordoned_at', muster_private.iso(worker.cordoned_at),
       'last_seen_at', muster_private.iso((select h.last_seen_at from muster.worker_heartbeats h where h.worker_id = worker.id)),

@@ -10,6 +10,6 @@ export const channels = {
   job: (jobId: string): string => `job:${jobId}`,
   /** Presence of a tenant's workers, keyed by worker id. */
   fleetPresence: (tenantId: string): string => `fleet:${tenantId}:presence`,
-  /** Heard by workers in claim mode: `job_enqueued`. */
+  /** Heard by all workers of the tenant in claim mode: `job_enqueued`. */
   workerWakeup: (tenantId: string): string => `worker-wakeup:${tenantId}`,
 } as const;

@@ -16,6 +16,8 @@ export interface CliOptions {
   readonly spool: string | undefined;
   readonly handlers: string | undefined;
   readonly realtime: boolean;
+  /** Takes jobs by claiming them, and is given none. */
+  readonly claim: boolean;
   readonly drainSeconds: number;
   readonly logFormat: "text" | "json";
   /** Enrolls again by the key this machine has. */
@@ -42,6 +44,7 @@ The first start enrolls the machine with the enrollment token and keeps an ident
                         Also MUSTER_SPOOL_DIR
   --handlers DIR        Loads the handlers in this folder: each file's default export
   --no-realtime         Polls instead of listening
+  --claim               Takes its jobs itself when all workers of its kind are called, instead of being given them
   --drain-seconds N     How long running jobs may finish after Ctrl-C or SIGTERM. Default 30
   --log-format FORMAT   text or json. Default text
   --re-enroll           Enrolls again with --token by the key this machine has: the same worker, with what
@@ -93,6 +96,7 @@ export function readOptions(values: RawValues, environment: (name: string) => st
     spool: one("spool", "MUSTER_SPOOL_DIR"),
     handlers: one("handlers"),
     realtime: values["no-realtime"] !== true,
+    claim: values["claim"] === true,
     drainSeconds: readNumber("--drain-seconds", one("drain-seconds") ?? "30", 0, 86_400),
     logFormat,
     reEnroll: values["re-enroll"] === true,

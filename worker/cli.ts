@@ -42,6 +42,7 @@ async function main(args: readonly string[]): Promise<number> {
         "spool": { type: "string" },
         "handlers": { type: "string" },
         "no-realtime": { type: "boolean" },
+        "claim": { type: "boolean" },
         "drain-seconds": { type: "string" },
         "log-format": { type: "string" },
         "re-enroll": { type: "boolean" },
@@ -114,6 +115,7 @@ async function createWorker(options: CliOptions, log: Log): Promise<Worker> {
     resources: options.resources,
     slots: options.slots,
     realtime: options.realtime,
+    mode: options.claim ? "claim" : "push",
     drainSeconds: options.drainSeconds,
     log,
   });

@@ -25,6 +25,7 @@ export { fileSpool } from "./runtime/file-spool.ts";
 export type { JobContext, JobLogLevel } from "./job-context.ts";
 export type { Log, WorkerEvent } from "./log.ts";
 export { rotateKey, type RotateKeyOptions } from "./rotate-key.ts";
+export type { WorkerMode } from "./rpc.ts";
 export type { ChangeSchedule, CreateSchedule, Schedule, ScheduledJob } from "./schedules.ts";
 export type { Spool } from "./spool.ts";
 export type { HoldOptions, Resources } from "./worker-resources.ts";

@@ -4,6 +4,7 @@ import type { Presence } from "../shared/contracts/messages.ts";
 import { sleep } from "../shared/sleep.ts";
 import type { Log } from "./log.ts";
 import { retryDelay } from "./retry-delay.ts";
+import type { WorkerMode } from "./rpc.ts";
 
 export interface LinkOptions {
   readonly url: string;
@@ -11,6 +12,8 @@ export interface LinkOptions {
   readonly workerId: string;
   readonly tenantId: string;
   readonly token: string;
+  /** In `claim` it listens where all are called, not on a channel of its own. */
+  readonly mode: WorkerMode;
   readonly log: Log;
   /** The tasks channel is joined (anew). */
   readonly onOpen: () => void;
@@ -32,7 +35,7 @@ const presenceIntervalMs = 10_000;
 const presenceRejoinMs = 30_000;
 
 /**
- * The worker's ear: its private tasks channel and its presence. A message is only ever a reason to ask the database,
+ * The worker's ear: its private tasks channel, or in claim mode that of all such workers, and its presence. A message is only ever a reason to ask the database,
  * so a lost, doubled or late one does no harm.
  */
 export class Link {
@@ -60,13 +63,17 @@ export class Link {
 
   /** Joins, and stays joined until `close()`. */
   open(): void {
-    const { workerId, tenantId } = this.#options;
+    const { workerId, tenantId, mode } = this.#options;
     void this.#keepJoined(
-      channels.workerTasks(workerId),
+      mode === "claim" ? channels.workerWakeup(tenantId) : channels.workerTasks(workerId),
       {},
       (channel) => {
         this.#tasks = channel;
-        channel.on("broadcast", { event: "*" }, ({ event, payload }) => this.#heard(event, payload));
+        channel.on("broadcast", { event: "*" }, ({ event, payload }) => {
+          // Where all are called each event is a call: queues of one's own may name theirs otherwise.
+          if (mode === "claim") this.#options.onNudge("jobs");
+          else this.#heard(event, payload);
+        });
       },
       this.#options.onOpen,
       this.#options.onClosed,

@@ -2,16 +2,17 @@ import assert from "node:assert/strict";
 import { Loop } from "./loop.ts";
 import { Mask } from "./mask.ts";
 import { Results } from "./results.ts";
-import type { WorkerRpc } from "./rpc.ts";
+import type { WorkerMode, WorkerRpc } from "./rpc.ts";
 import { Runner } from "./runner.ts";
 
 /** A loop over a control plane that has no work, wants to be polled every 5 ms, and says what `deaf` says. */
-function createWorld() {
-  const said = { claims: 0, deaf: 0 };
+function createWorld({ mode = "push" }: { mode?: WorkerMode } = {}) {
+  const said = { claims: 0, deaf: 0, hello: [] as unknown[] };
   const answers = { deaf: false };
   const rpc: WorkerRpc = {
-    hello: () =>
-      Promise.resolve({
+    hello: ({ mode, listening }) => {
+      said.hello.push({ mode, listening });
+      return Promise.resolve({
         name: "test",
         slots: 1,
         capabilities: [],
@@ -21,7 +22,8 @@ function createWorld() {
         wakeNonce: null,
         stop: [],
         jobs: [],
-      }),
+      });
+    },
     heartbeat: () =>
       Promise.resolve({
         nextSeconds: 60,
@@ -54,6 +56,7 @@ function createWorld() {
     runner,
     results: new Results({ spool: undefined, log: () => {} }),
     slots: 1,
+    mode,
     hello: () => ({ capabilities: [], labels: {}, resources: {}, slots: 1, version: "0", sessionId: "s" }),
     metrics: () => ({}),
     log: () => {},
@@ -105,6 +108,24 @@ Deno.test("Loop that is told it is deaf polls, though its channel is joined, unt
   answers.deaf = false;
   loop.woken("n2");
   await until("it listens again", () => loop.listening.active);
+  loop.end();
+  await running;
+});
+
+Deno.test("Loop in claim mode says so, claims when it is called, and takes no notice of how often others poll", async () => {
+  const { loop, said } = createWorld({ mode: "claim" });
+  await loop.hello();
+  assert.deepEqual(said.hello, [{ mode: "claim", listening: false }]);
+  const running = loop.run();
+  await until("it has looked for what waits", () => said.claims === 1);
+  for (let calls = 2; calls < 6; calls += 1) {
+    loop.called();
+    await until("it claims", () => said.claims === calls);
+  }
+  // Others poll every 5 ms here; its own first poll comes after half a second at the earliest.
+  const endsAt = performance.now() + 100;
+  await until("some time is over", () => performance.now() > endsAt);
+  assert.equal(said.claims, 5);
   loop.end();
   await running;
 });

@@ -5,7 +5,7 @@ import { Listening } from "./listening.ts";
 import type { Log } from "./log.ts";
 import type { Results } from "./results.ts";
 import { retryDelay } from "./retry-delay.ts";
-import type { HelloAnswer, HelloRequest, WorkerRpc } from "./rpc.ts";
+import type { HelloAnswer, HelloRequest, WorkerMode, WorkerRpc } from "./rpc.ts";
 import type { Runner } from "./runner.ts";
 
 export interface LoopOptions {
@@ -13,8 +13,10 @@ export interface LoopOptions {
   readonly runner: Runner;
   readonly results: Results;
   readonly slots: number;
+  /** In `claim` nothing is pushed: it claims when it is called, and polls in between. Default `push`. */
+  readonly mode?: WorkerMode;
   /** What a hello says, apart from `listening`, which the loop knows. */
-  readonly hello: () => Omit<HelloRequest, "listening">;
+  readonly hello: () => Omit<HelloRequest, "listening" | "mode">;
   readonly metrics: () => Readonly<Record<string, number>>;
   readonly log: Log;
   readonly random?: () => number;
@@ -34,6 +36,9 @@ const leastPauseMs = 250;
 
 /** Hello is said again after these pauses while a subscribed channel stays silent. */
 const silenceMs = [3_000, 5_000, 10_000, 30_000];
+
+/** In claim mode a call may go lost, and those who come late find nothing: so it polls, ever more rarely. */
+const idlePollMs = { baseMs: 1_000, capMs: 60_000 };
 
 /** These end the worker: no later call can succeed. */
 const fatalCodes: ReadonlySet<ErrorCode> = new Set(["worker_revoked", "not_found", "proof_invalid"]);
@@ -56,6 +61,8 @@ export class Loop {
   #pollMs = 1_000;
   #heartbeatAt = Infinity;
   #pollAt = Infinity;
+  /** How often it has claimed in vain since it last had reason to hope. */
+  #idleClaims = 0;
   #silences = 0;
   #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #commands: readonly string[] = [];
@@ -73,10 +80,10 @@ export class Loop {
 
   /** Introduces the worker and takes the first answer. Throws when that fails: nothing runs yet. */
   async hello(): Promise<HelloAnswer> {
-    const { rpc, hello } = this.#options;
+    const { rpc, hello, mode = "push" } = this.#options;
     this.#nudged.hello = false;
     const held = this.#held();
-    const answer = await rpc.hello({ ...hello(), listening: this.#mayBePushed() }, held);
+    const answer = await rpc.hello({ ...hello(), mode, listening: this.#mayBePushed() }, held);
     this.#heartbeatMs = answer.heartbeatSeconds * 1000;
     this.#pollMs = answer.pollSeconds * 1000;
     this.#beatWithin(held.length > 0 ? this.#heartbeatMs : answer.idleHeartbeatSeconds * 1000, true);
@@ -168,6 +175,12 @@ export class Loop {
     this.nudge("heartbeat");
   }
 
+  /** In claim mode: jobs may be waiting, for it or for another of those that are called. */
+  called(): void {
+    this.#idleClaims = 0;
+    if (this.#want() > 0) this.nudge("claim");
+  }
+
   /** Takes no new work from here on. */
   drain(): void {
     this.#draining = true;
@@ -231,6 +244,7 @@ export class Loop {
       case "claim": {
         this.#nudged.claim = false;
         const { jobs, again } = await this.#options.rpc.claimJobs(this.#want());
+        if (jobs.length === 0 && !again) this.#idleClaims += 1;
         this.#start(jobs);
         if (again) this.#nudged.claim = true;
         return this.#pollWithin();
@@ -307,6 +321,7 @@ export class Loop {
     // A draining worker gets nothing new, so what is handed over then was its own before: it runs as well.
     // After the end nothing starts: goodbye hands back what a late answer brought.
     if (this.#ended.signal.aborted) return;
+    if (jobs.length > 0) this.#idleClaims = 0;
     const started = this.#options.runner.start(jobs.filter((job) => !this.results.has(job)));
     // From now on the worker counts as busy, and the next beat was set for an idle one.
     if (started > 0) this.#beatWithin(this.#heartbeatMs, false);
@@ -362,7 +377,13 @@ export class Loop {
   }
 
   #pollWithin(): void {
-    this.#pollAt = this.listening.active ? Infinity : performance.now() + this.#pollMs;
+    this.#pollAt = this.listening.active ? Infinity : performance.now() + this.#pollDelayMs();
+  }
+
+  #pollDelayMs(): number {
+    const { mode, random } = this.#options;
+    if (mode !== "claim") return this.#pollMs;
+    return retryDelay(this.#idleClaims + 1, { ...idlePollMs, ...(random === undefined ? {} : { random }) });
   }
 
   #expectWake(): void {

@@ -104,6 +104,9 @@ export type HelloAnswer = z.output<typeof helloAnswer>;
 export type HeartbeatAnswer = z.output<typeof heartbeatAnswer>;
 export type CompleteAnswer = z.output<typeof completeAnswer>;
 
+/** How a worker comes to its jobs. */
+export type WorkerMode = "push" | "claim";
+
 /** What the worker says of itself when it starts and when it must resynchronise. */
 export interface HelloRequest {
   readonly capabilities: readonly string[];
@@ -114,6 +117,8 @@ export interface HelloRequest {
   readonly version: string;
   /** Whether it hears its Realtime channel; otherwise nothing is pushed and it polls. */
   readonly listening: boolean;
+  /** Whether jobs are pushed to it, or it claims them when the workers of its tenant are called. Default `push`. */
+  readonly mode?: WorkerMode;
   /** New for every process. */
   readonly sessionId: string;
 }
@@ -214,6 +219,7 @@ export function createRpc(options: RpcOptions): WorkerRpc {
           slots: worker.slots,
           version: worker.version,
           listening: worker.listening,
+          mode: worker.mode ?? "push",
           session_id: worker.sessionId,
         },
         running: running.map(toRow),

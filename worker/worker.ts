@@ -21,7 +21,7 @@ import { Loop } from "./loop.ts";
 import type { Mask } from "./mask.ts";
 import { Masks } from "./masks.ts";
 import { Outbox } from "./outbox.ts";
-import { createRpc, type WorkerRpc } from "./rpc.ts";
+import { createRpc, type WorkerMode, type WorkerRpc } from "./rpc.ts";
 import { Results } from "./results.ts";
 import { Runner } from "./runner.ts";
 import { runtime } from "./runtime/current.ts";
@@ -54,6 +54,11 @@ export interface WorkerOptions {
   readonly slots?: number;
   /** False polls only. Default true. */
   readonly realtime?: boolean;
+  /**
+   * How it comes to its jobs. In `push` each job is given to an idle worker, which hears of it on a channel of its own. In
+   * `claim` all such workers share one channel, and each that is called takes what it can. Default `push`.
+   */
+  readonly mode?: WorkerMode;
   /** How long a drain lets handlers finish. Default 30. */
   readonly drainSeconds?: number;
   readonly log?: Log;
@@ -241,6 +246,22 @@ export class Worker {
       return;
     }
     const { loop } = parts;
+    const { mode = "push" } = this.#options;
+    const called = () => loop.called();
+    const toClaim = {
+      onOpen: () => {
+        this.#tell("info", "realtime.listening", "waiting to be called over Realtime");
+        // A call may have come before.
+        loop.called();
+      },
+      onClosed: called,
+      onNudge: called,
+    };
+    const toBePushed = {
+      onOpen: () => loop.channelOpened(),
+      onClosed: () => loop.channelClosed(),
+      onNudge: (about: "jobs" | "orders") => loop.nudge(about === "jobs" ? "claim" : "heartbeat"),
+    };
     parts.link = new Link({
       url: this.#url,
       publishableKey: key,
@@ -249,9 +270,8 @@ export class Worker {
       // A long wait for the project may have outlived the first token.
       token: await session.token(),
       log: this.#log,
-      onOpen: () => loop.channelOpened(),
-      onClosed: () => loop.channelClosed(),
-      onNudge: (about) => loop.nudge(about === "jobs" ? "claim" : "heartbeat"),
+      mode,
+      ...(mode === "claim" ? toClaim : toBePushed),
       onWake: (nonce) => loop.woken(nonce),
     });
     parts.link.open();
@@ -318,6 +338,7 @@ export class Worker {
       runner,
       results: new Results({ spool: this.#options.spool, log: this.#log }),
       slots: this.#slots,
+      mode: this.#options.mode ?? "push",
       hello: () => ({ capabilities, labels, resources, slots: this.#slots, version, sessionId: this.#sessionId }),
       metrics: () => this.#metrics(),
       log: this.#log,

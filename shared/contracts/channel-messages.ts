@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { channels } from "../channels.ts";
 import {
+  JobEnqueued,
   Presence,
   TaskAssign,
   TaskCancel,
@@ -56,8 +57,8 @@ export const channelMessages: Readonly<Record<keyof typeof channels, ChannelMess
   },
   workerWakeup: {
     topic: "worker-wakeup:{tenantId}",
-    description: "May be heard by workers; nothing is sent there",
-    broadcasts: {},
+    description: "Heard by all workers of the tenant in claim mode, and by those of its own queues",
+    broadcasts: { job_enqueued: JobEnqueued },
     presence: null,
   },
 };

@@ -82,6 +82,16 @@ export const TaskProgress = Envelope.extend({
 }).describe("What the worker reported, as it was stored");
 export type TaskProgress = z.infer<typeof TaskProgress>;
 
+/** One for all, at most one a second and tenant; from a queue of pgmq with a trigger of its own, one a statement. */
+export const JobEnqueued = Envelope.extend({
+  type: z.literal("job_enqueued"),
+  data: z.object({
+    queue: z.string().nullable().describe("The queue of pgmq; null for jobs"),
+    job_id: z.union([Id, z.number().int()]).describe("One of the jobs that wait, or the number of a message"),
+  }),
+}).describe("Jobs wait that nobody was given: a call to workers in claim mode to claim them");
+export type JobEnqueued = z.infer<typeof JobEnqueued>;
+
 /** Every message by its type. */
 export const Message = z.discriminatedUnion("type", [
   TaskAssign,
@@ -91,6 +101,7 @@ export const Message = z.discriminatedUnion("type", [
   TaskResult,
   TaskError,
   TaskProgress,
+  JobEnqueued,
 ]);
 export type Message = z.infer<typeof Message>;
 

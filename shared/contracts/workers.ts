@@ -27,6 +27,7 @@ export const Worker = z.object({
   heldCount: z.number().int().describe("How many slots are in use"),
   resources: z.record(z.string(), z.number()).describe("What it has beside its slots"),
   heldResources: z.record(z.string(), z.number()).describe("What of it is in use"),
+  mode: z.enum(["push", "claim"]).describe("Whether it is pushed its jobs, or claims them when it is called"),
   listening: z.boolean().describe("It says that its channel is joined"),
   deaf: z.boolean().describe("It beats but does not hear its channel, and is served by polling"),
   ephemeral: z.boolean().describe("It is forgotten once it is gone"),

@@ -23,6 +23,7 @@ async function createLink(lastsSeconds: number) {
     workerId: enrolled.workerId,
     tenantId: enrolled.tenantId,
     token: await sign(lastsSeconds),
+    mode: "push",
     log: () => {},
     onOpen: () => heard.push("open"),
     onClosed: () => heard.push("closed"),
