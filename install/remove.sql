@@ -9,6 +9,11 @@ declare
   v_policy record;
   v_strangers text;
 begin
+  -- Queues of pgmq stay, with all their messages, and their readers see them again.
+  if to_regprocedure('muster_private.release_all_queues()') is not null then
+    perform muster_private.release_all_queues();
+  end if;
+
   -- What others have built on Muster would be dropped with it: that is theirs to decide.
   select string_agg(i.type || ' ' || i.identity, ', ' order by i.identity) into v_strangers
   from pg_catalog.pg_depend d

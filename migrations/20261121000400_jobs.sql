@@ -247,11 +247,11 @@ create function muster_private.policy_of(item jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  if not policy_of.item ?| '{concurrency_limit,concurrency_policy,rate_limit,after_policy,affinity,resource_ref,retry_backoff,retry_jitter,final_errors}'::text[] then
+  if not policy_of.item ?| '{message,concurrency_limit,concurrency_policy,rate_limit,after_policy,affinity,resource_ref,retry_backoff,retry_jitter,final_errors}'::text[] then
     return '{}';
   end if;
   return jsonb_strip_nulls(jsonb_build_object(
-      'concurrency_limit', policy_of.item -> 'concurrency_limit', 'concurrency_policy', policy_of.item -> 'concurrency_policy',
+      'message', policy_of.item -> 'message', 'concurrency_limit', policy_of.item -> 'concurrency_limit', 'concurrency_policy', policy_of.item -> 'concurrency_policy',
       'rate_limit', policy_of.item -> 'rate_limit', 'after_policy', policy_of.item -> 'after_policy',
       'affinity', policy_of.item -> 'affinity', 'resource_ref', policy_of.item -> 'resource_ref'))
     || coalesce((

@@ -244,6 +244,7 @@ declare
   v_runs record;
   v_expired integer;
   v_assigned integer := 0;
+  v_bridged uuid[];
   v_freed uuid[];
   v_queued uuid[];
   v_tenant record;
@@ -258,6 +259,7 @@ begin
   perform muster_private.tend_audit(v_now);
   perform muster_private.sweep_limits(v_now);
   select * into v_runs from muster_private.run_schedules(v_now);
+  v_bridged := muster_private.tend_bridges(v_now);
   -- Pushes passed over the workers while they were locked for this: the tenants are looked at again below.
   v_freed := muster_private.excuse_silence(v_now);
   select * into v_lost from muster_private.expire_leases(v_now);
@@ -266,7 +268,7 @@ begin
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);
   v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids;
-  v_queued := coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || v_runs.tenant_ids
+  v_queued := v_bridged || coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || v_runs.tenant_ids
     || muster_private.tend_affinities(v_now);
   for v_tenant in
     select b.tenant_id as id, array_agg(b.concurrency_key) as keys
@@ -305,6 +307,7 @@ begin
     end if;
     v_assigned := v_assigned + muster_private.assign_jobs(v_tenant.id, v_now);
   end loop;
+  perform muster_private.call_all_claimers(v_now);
   return jsonb_build_object('ran', true, 'lost_workers', v_lost.count, 'overdue_attempts', v_overdue.count,
     'expired_jobs', v_expired, 'due_jobs', v_due.count, 'assigned_jobs', v_assigned);
 end

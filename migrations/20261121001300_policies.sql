@@ -20,12 +20,14 @@ declare
 begin
   foreach v_table in array array['tenants', 'tenant_limits', 'members', 'executors', 'api_keys', 'enrollment_tokens', 'audit_log',
     'worker_devices', 'worker_heartbeats', 'job_classes', 'worker_classes', 'jobs', 'concurrency_keys', 'job_events',
-    'late_results', 'artifacts', 'job_inputs', 'schedules', 'affinities', 'resource_holders']
+    'late_results', 'artifacts', 'job_inputs', 'schedules', 'affinities', 'resource_holders',
+    'queue_bridges']
   loop
     execute format('alter table muster.%I enable row level security', v_table);
   end loop;
   foreach v_table in array array['executors', 'worker_heartbeats', 'job_events', 'late_results', 'jobs',
-    'artifacts', 'job_inputs', 'members', 'tenant_limits', 'schedules', 'affinities', 'resource_holders']
+    'artifacts', 'job_inputs', 'members', 'tenant_limits', 'schedules', 'affinities', 'resource_holders',
+    'queue_bridges']
   loop
     execute format(
       'create policy members_read on muster.%I for select to authenticated '

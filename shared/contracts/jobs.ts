@@ -135,6 +135,8 @@ export const Job = z.object({
   notify: z.boolean(),
   attemptTimeoutSeconds: z.number(),
   retryOf: Id.nullish().describe("The job that this one repeats"),
+  message: z.object({ queue: z.string(), id: z.number().int() }).optional()
+    .describe("The message of a bridged queue that it was made of"),
   expiresAt: Instant.nullable(),
   createdAt: Instant,
   updatedAt: Instant,

@@ -5,6 +5,7 @@ import { applyPlatform } from "../../local/platform.ts";
 import { removeCluster, startPostgres } from "../../local/postgres.ts";
 import { remoteFlag } from "../deploy/database.ts";
 import { type CliResult, supabase, supabaseOk } from "../deploy/supabase-cli.ts";
+import { Queue } from "../support/pgmq.ts";
 import { catalogOf } from "./catalog.ts";
 import { TestProject } from "./project.ts";
 
@@ -47,6 +48,33 @@ Deno.test("Muster gets into a database after a project's own migrations, and rem
     assert.notEqual(code, 0);
     assert.match(stdout + stderr, /ours\.links.*ours\.watched|ours\.watched.*ours\.links/);
     await run("select from muster.jobs; drop view ours.watched; drop table ours.links;");
+  });
+
+  await test.step("remove.sql gives bridged queues back to their readers", async () => {
+    const sql = postgres(dbUrl, { max: 1, onnotice() {} });
+    try {
+      const queue = await Queue.create(sql, "orders");
+      const [tenant] = await sql`insert into muster.tenants (name) values ('lab') returning id`;
+      const options = JSON.stringify({ tenant_id: tenant!.id });
+      await queue.send("before");
+      await sql`select muster.bridge_queue('orders', 'test', ${options}::text::jsonb)`;
+      await sql`select muster.create_realtime_trigger('orders')`;
+      await queue.send("after");
+      assert.deepEqual(await queue.read(), []);
+      // Removed in a transaction that is taken back: a schema of the test's own is not to be left either.
+      const text = await Deno.readTextFile(join(project.root, "supabase/muster/remove.sql"));
+      await sql.begin(async (tx) => {
+        await tx.unsafe(text);
+        await tx`select pgmq.send('orders', '"later"'::jsonb)`;
+        const seen = await tx`select message from pgmq.read('orders', 30, 10) order by msg_id`;
+        assert.deepEqual(seen.map(({ message }) => message), ["before", "after", "later"]);
+        throw new Error("Undo");
+      }).catch((error) => assert.equal(error.message, "Undo"));
+      await sql`select muster.unbridge_queue('orders')`;
+      await sql`drop schema pgmq cascade`;
+    } finally {
+      await sql.end();
+    }
   });
 
   await test.step("remove.sql takes all of it out, however often", async () => {

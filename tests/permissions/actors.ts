@@ -15,6 +15,7 @@ import {
   userOf,
 } from "../support/actors.ts";
 import { type Actor, type Answer, type Args, service, TestDatabase } from "../support/database.ts";
+import { Queue } from "../support/pgmq.ts";
 import { createSchedule } from "../support/schedules.ts";
 
 /** A tenant that has a row in every table, and things that its people, apps and workers may act on. */
@@ -34,6 +35,8 @@ export interface World {
   /** Hash of that enrollment token. */
   readonly tokenHash: string;
   readonly key: Answer;
+  /** Bridged: its messages become jobs. */
+  readonly queue: Queue;
   /** A member, and a user who is none. */
   readonly memberId: string;
   readonly strangerId: string;
@@ -81,6 +84,8 @@ export async function createWorld(db: TestDatabase): Promise<World> {
     key_prefix: "msk_test",
     key_hash: sha256(crypto.randomUUID()),
   });
+  const queue = await Queue.create(db.sql);
+  await db.call(service, "bridge_queue", { queue: queue.name, type: "test", options: { tenant_id: tenant.id } });
   const { userId: memberId } = await createMember(db, tenant, "viewer");
   const schedule = await createSchedule(db, tenant);
   await db.call(service, "set_limits", { caller: { kind: "service", tenant_id: tenant.id }, limits: { workers: 100 } });
@@ -98,6 +103,7 @@ export async function createWorld(db: TestDatabase): Promise<World> {
     token,
     tokenHash,
     key,
+    queue,
     memberId,
     strangerId: await createUser(db),
     schedule,

@@ -23,6 +23,7 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
   authorize_client: () => ({}),
   authorize_secrets: () => ({}),
   bootstrap_tenant: ({ strangerId }) => ({ name: "new", admin_user_id: strangerId }),
+  bridge_queue: ({ queue, tenant }) => ({ queue: queue.name, type: "test", options: { tenant_id: tenant.id } }),
   cancel_jobs: ({ queued }) => ({ job_ids: [queued.id] }),
   change_member_role: ({ memberId }) => ({ user_id: memberId, role: "editor" }),
   change_schedule: ({ schedule }) => ({ schedule_id: schedule.id, changes: { cron: "@daily" } }),
@@ -43,6 +44,7 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
     name: "lab",
     token_hash: newHash(),
   }),
+  create_realtime_trigger: ({ queue }) => ({ queue: queue.name, channel: "test" }),
   create_schedule: () => ({ schedule: { name: crypto.randomUUID(), cron: "@daily", job: { type: "test" } } }),
   create_tenant: () => ({ name: crypto.randomUUID() }),
   delete_schedule: ({ schedule }) => ({ schedule_id: schedule.id }),
@@ -117,6 +119,7 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
   }),
   submit_jobs: () => ({ jobs: [{ type: "test" }] }),
   tick: () => ({}),
+  unbridge_queue: ({ queue }) => ({ queue: queue.name }),
   uncordon_worker: ({ worker }) => ({ worker_id: worker.id }),
   verify_audit: () => ({}),
 };

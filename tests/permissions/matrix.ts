@@ -19,6 +19,7 @@ export const functions = readTextTable(`
   authorize_client           -     MU002     MU002   MU002      MU002   MU002  MU002        ok         ok           ok            -       -       -             MU002
   authorize_secrets          -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   bootstrap_tenant           -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
+  bridge_queue               -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   cancel_jobs                -     MU002     MU002   MU002      ok      ok     MU003        MU002      ok           MU002         -       -       -             ok
   change_member_role         -     MU002     MU002   MU002      MU002   ok     MU003        MU002      MU002        MU002         -       -       -             ok
   change_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        MU002         -       -       -             ok
@@ -30,6 +31,7 @@ export const functions = readTextTable(`
   create_api_key             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   create_artifact            -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       ok      MU006         ok
   create_enrollment_token    -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  create_realtime_trigger    -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   create_schedule            -     MU002     MU002   MU002      ok      ok     none         MU002      MU002        MU002         -       -       -             ok
   create_tenant              -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   delete_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
@@ -89,6 +91,7 @@ export const functions = readTextTable(`
   set_secret                 -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   submit_jobs                -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       -       -             ok
   tick                       -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  unbridge_queue             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   uncordon_worker            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   verify_audit               -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
 `);
@@ -109,6 +112,7 @@ export const tables = readTextTable(`
   muster.jobs                     -     none      own     own        own     own    mine    -       -             all
   muster.late_results             -     none      own     own        own     own    mine    -       -             all
   muster.members                  -     none      own     own        own     own    -       -       -             all
+  muster.queue_bridges            -     none      own     own        own     own    -       -       -             all
   muster.schedules                -     none      own     own        own     own    -       -       -             all
   muster.resource_holders         -     none      own     own        own     own    -       -       -             all
   muster.secrets                  -     none      none    none       none    none   -       -       -             all
@@ -123,8 +127,11 @@ export const tables = readTextTable(`
   muster_private.audit_chains     -     -         -       -          -       -      -       -       -             -
   muster_private.audit_inbox      -     -         -       -          -       -      -       -       -             -
   muster_private.blocked_jobs     -     -         -       -          -       -      -       -       -             -
+  muster_private.commit_inbox     -     -         -       -          -       -      -       -       -             -
   muster_private.held_jobs        -     -         -       -          -       -      -       -       -             -
   muster_private.job_deadlines    -     -         -       -          -       -      -       -       -             -
+  muster_private.queue_leftovers  -     -         -       -          -       -      -       -       -             -
+  muster_private.queue_messages   -     -         -       -          -       -      -       -       -             -
   muster_private.rate_buckets     -     -         -       -          -       -      -       -       -             -
   muster_private.ready_jobs       -     -         -       -          -       -      -       -       -             -
   muster_private.refused_joins    -     -         -       -          -       -      -       -       -             -
@@ -132,6 +139,7 @@ export const tables = readTextTable(`
   muster_private.scheduler_state  -     -         -       -          -       -      -       -       -             -
   muster_private.used_proofs      -     -         -       -          -       -      -       -       -             -
   muster_private.waiting_counts   -     -         -       -          -       -      -       -       -             -
+  muster_private.wakeups          -     -         -       -          -       -      -       -       -             -
 `);
 
 /**

@@ -158,6 +158,11 @@ export class OpenTransaction implements AsyncDisposable {
     return this.#database.callIn(this.#connection as unknown as postgres.Sql, actor, name, args);
   }
 
+  /** Any statement, as the superuser. */
+  query(text: string, parameters: (string | number)[] = []): Promise<unknown> {
+    return this.#connection.unsafe(text, parameters);
+  }
+
   commit(): Promise<void> {
     return this.#end("commit");
   }
