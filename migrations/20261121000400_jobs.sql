@@ -76,7 +76,7 @@ create table muster.jobs (
   waiting_for text,
   policy jsonb not null default '{}',
   has_gates boolean not null
-    generated always as (concurrency_key is not null or policy ?| '{rate_limit,affinity,resource_ref,bound_to}'::text[]) stored,
+    generated always as (concurrency_key is not null or policy ?| '{rate_limit,after_policy,affinity,resource_ref,bound_to}'::text[]) stored,
   last_sequence bigint not null default 0,
   run_at timestamptz not null,
   start_by timestamptz,
@@ -141,11 +141,14 @@ create table muster.concurrency_keys (
   tenant_id uuid not null references muster.tenants on delete cascade,
   key text not null,
   max_running integer not null default 1,
+  fixed boolean not null default false,
   primary key (tenant_id, key),
-  constraint limits_are_positive check (max_running between 1 and 10000)
+  constraint limits_are_not_negative check (max_running between 0 and 10000),
+  constraint only_operators_pause_keys check (fixed or max_running > 0)
 );
 comment on table muster.concurrency_keys is
   'How many jobs of a key may be queued or held at once; its row is the lock under which blocked jobs are let in';
+comment on column muster.concurrency_keys.fixed is 'An operator has set the limit, and submissions leave it';
 
 create table muster.job_events (
   job_id uuid not null,
@@ -247,12 +250,15 @@ create function muster_private.policy_of(item jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  if not policy_of.item ?| '{message,concurrency_limit,concurrency_policy,rate_limit,after_policy,affinity,resource_ref,retry_backoff,retry_jitter,final_errors}'::text[] then
+  if not policy_of.item ?| '{message,concurrency_limit,concurrency_policy,rate_limit,after,affinity,resource_ref,retry_backoff,retry_jitter,final_errors}'::text[] then
     return '{}';
   end if;
   return jsonb_strip_nulls(jsonb_build_object(
       'message', policy_of.item -> 'message', 'concurrency_limit', policy_of.item -> 'concurrency_limit', 'concurrency_policy', policy_of.item -> 'concurrency_policy',
-      'rate_limit', policy_of.item -> 'rate_limit', 'after_policy', policy_of.item -> 'after_policy',
+      'rate_limit', policy_of.item -> 'rate_limit',
+      -- Of a job that comes after none, it says nothing.
+      'after_policy', case when coalesce(policy_of.item -> 'after', 'null') not in ('null', '[]')
+        then coalesce(policy_of.item ->> 'after_policy', 'succeeded') end,
       'affinity', policy_of.item -> 'affinity', 'resource_ref', policy_of.item -> 'resource_ref'))
     || coalesce((
       select jsonb_build_object('retry', r.fields)
@@ -287,6 +293,7 @@ begin
       'run_at', muster_private.iso(job.run_at), 'start_by', muster_private.iso(job.start_by),
       'expires_at', muster_private.iso(job.expires_at))
     || muster_private.policy_json(job.policy)
+    || case when job.policy ? 'after_policy' then muster_private.after_json(job.tenant_id, job.id) else '{}' end
     || jsonb_build_object(
       'created_at', muster_private.iso(job.created_at), 'updated_at', muster_private.iso(job.updated_at),
       'queued_at', muster_private.iso(job.queued_at), 'assigned_at', muster_private.iso(job.assigned_at),

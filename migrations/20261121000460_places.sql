@@ -152,7 +152,7 @@ $$;
 comment on function muster_private.leave_waiting(uuid[]) is
   'Takes waiting jobs out of the queue, or of where else they wait; those in other hands are passed over';
 
--- Ends jobs that waited, whose places the caller has taken away.
+-- Ends jobs that waited, whose places the caller has taken away. Without an error they keep what the caller has written.
 create function muster_private.end_waiting_jobs(job_ids uuid[], status muster.job_status, error jsonb, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -162,7 +162,7 @@ begin
   end if;
   with ended as (
     update muster.jobs j
-    set status = end_waiting_jobs.status, waiting_for = null, error = end_waiting_jobs.error,
+    set status = end_waiting_jobs.status, waiting_for = null, error = coalesce(end_waiting_jobs.error, j.error),
       finished_at = end_waiting_jobs.at, updated_at = end_waiting_jobs.at
     where j.id = any (end_waiting_jobs.job_ids)
     returning j.id, j.tenant_id, j.concurrency_key

@@ -24,7 +24,8 @@ comment on function muster_private.retry_delay(integer, interval, interval) is
 -- Ends held attempts. The caller has locked the workers and the jobs' rows in held_jobs, and has checked that the attempts
 -- are current. Jobs go to a terminal state, back to the queue, or to a later try; slots, resources and concurrency keys are
 -- given back.
--- `wait` says whether to wait for concurrency keys that others work on; null leaves unblocking to the caller.
+-- `wait` says whether to wait for keys that others work on; null leaves unblocking, and what follows from the end of jobs,
+-- to the caller.
 -- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs. Answered are the jobs
 -- that go on, and whether anything was queued for which that is worth while.
 create function muster_private.end_attempts(
@@ -40,7 +41,8 @@ declare
   v_gated uuid[];
   v_limited uuid[];
   v_is_delayed boolean;
-  v_tenant record;
+  v_followed uuid[];
+  v_freed uuid[] := array[]::uuid[];
 begin
   with chosen as (
     select e.job_id, e.outcome, e.result, e.error, j.worker_id,
@@ -102,7 +104,7 @@ begin
     from chosen c
     where j.id = c.job_id
     returning j.id, j.tenant_id, j.status, j.attempts, j.worker_id, j.error, j.last_sequence, j.run_at, j.concurrency_key,
-      j.notify, j.start_by, j.expires_at
+      j.notify, j.start_by, j.expires_at, j.parent_id, j.finished_at
   ), recorded as (
     insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
     select e.id, e.last_sequence, e.tenant_id, e.attempts, 'status',
@@ -123,8 +125,10 @@ begin
   select array_agg(e.id) filter (where e.status in ('scheduled', 'blocked', 'queued')),
     array_agg(e.id) filter (where e.status = 'queued'), array_agg(e.id) filter (where e.status = 'blocked'),
     array_agg(e.id) filter (where e.status in ('succeeded', 'failed', 'cancelled') and num_nonnulls(e.start_by, e.expires_at) > 0),
-    bool_or(e.status = 'scheduled'), bool_or(e.notify), bool_or(e.concurrency_key is not null)
-  into end_attempts.again, v_queued, v_gated, v_limited, v_is_delayed, v_notifies, v_has_keys
+    bool_or(e.status = 'scheduled'), bool_or(e.notify), bool_or(e.concurrency_key is not null),
+    array_agg(e.id) filter (where e.finished_at is not null and (e.parent_id is not null
+      or exists (select from muster_private.open_dependencies d where d.after_id = e.id)))
+  into end_attempts.again, v_queued, v_gated, v_limited, v_is_delayed, v_notifies, v_has_keys, v_followed
   from ended e;
 
   -- What most jobs do not have is not looked for.
@@ -146,20 +150,17 @@ begin
   if v_notifies then
     perform muster_private.send_results(array(select e.job_id from unnest(end_attempts.endings) e));
   end if;
-  if v_gated is not null then
-    perform muster_private.admit_jobs(v_gated, end_attempts.wait, end_attempts.at);
-  end if;
-  if not v_has_keys or end_attempts.wait is null then
+  if end_attempts.wait is null then
     return;
   end if;
-  for v_tenant in
-    select j.tenant_id, array_agg(j.concurrency_key) as keys
-    from unnest(end_attempts.endings) e join muster.jobs j on j.id = e.job_id
-    where j.concurrency_key is not null
-    group by j.tenant_id order by j.tenant_id
-  loop
-    perform muster_private.unblock_jobs(v_tenant.tenant_id, v_tenant.keys, end_attempts.wait, end_attempts.at);
-  end loop;
+  if v_followed is not null then
+    v_freed := muster_private.after_jobs_ended(v_followed, end_attempts.at);
+    end_attempts.queued := end_attempts.queued or cardinality(v_freed) > 0;
+  end if;
+  if v_gated is not null or v_has_keys or cardinality(v_freed) > 0 then
+    perform muster_private.admit_jobs(coalesce(v_gated, '{}') || v_freed, end_attempts.wait, end_attempts.at,
+      array(select e.job_id from unnest(end_attempts.endings) e));
+  end if;
 end
 $$;
 comment on function muster_private.end_attempts(muster_private.attempt_ending[], boolean, timestamptz) is

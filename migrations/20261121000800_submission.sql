@@ -1,6 +1,6 @@
 -- What apps do with jobs: submit, look, cancel, retry.
 
-create function muster_private.check_job(item jsonb, index integer) returns void
+create function muster_private.check_job(item jsonb, index integer, at timestamptz) returns void
 language plpgsql stable set search_path = ''
 as $$
 declare
@@ -28,6 +28,7 @@ begin
   perform muster_private.check_number(check_job.item, 'attempt_timeout_seconds', 1, 604800);
   perform muster_private.check_number(check_job.item, 'timeout_seconds', 1, 604800);
   perform muster_private.check_number(check_job.item, 'concurrency_limit', 1, 1000);
+  perform muster_private.check_gates(check_job.item, check_job.index, check_job.at);
   perform muster_private.check_number(check_job.item, 'retry_base_seconds', 0, 86400);
   perform muster_private.check_number(check_job.item, 'retry_cap_seconds', 0, 86400);
   if jsonb_typeof(coalesce(check_job.item -> 'secrets', '[]')) not in ('array', 'null')
@@ -40,13 +41,12 @@ begin
   end if;
 end
 $$;
-comment on function muster_private.check_job(jsonb, integer) is 'Refuses a job that the API''s own limits would have refused';
+comment on function muster_private.check_job(jsonb, integer, timestamptz) is 'Refuses a job that the API''s own limits would have refused';
 
--- The inside of a submission, for all who make jobs: checks them, stores them and lets them into the queue. Answers, in
--- the order of the items, the id of each and whether it is new: a known idempotency key has its job already (I3).
--- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs.
-create function muster_private.store_jobs(
-  tenant_id uuid, executor_id uuid, items jsonb, correlation_id text, at timestamptz,
+-- Checks jobs, stores them and lets them into the queue. `locked` are the jobs that lock_for_gates() took, `batch_id` is a
+-- batch of the same transaction.
+create function muster_private.store_items(
+  tenant_id uuid, executor_id uuid, items jsonb, correlation_id text, at timestamptz, locked uuid[], batch_id uuid,
   out job_ids uuid[], out created boolean[]
 )
 language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan'
@@ -59,27 +59,29 @@ declare
   v_stored uuid[];
   v_plain uuid[];
   v_gated uuid[];
+  v_replaced uuid[];
+  v_free uuid[];
 begin
-  perform muster_private.check_patterns(store_jobs.items);
-  perform muster_private.check_job(i.item, i.index::integer - 1)
-  from jsonb_array_elements(store_jobs.items) with ordinality i (item, index);
+  perform muster_private.check_patterns(store_items.items);
+  perform muster_private.check_job(i.item, i.index::integer - 1, store_items.at)
+  from jsonb_array_elements(store_items.items) with ordinality i (item, index);
 
   -- Each item gets its id, its place in the order and its class before anything is stored. Most of a batch ask for the same.
-  v_classes := muster_private.classes_of(store_jobs.items);
+  v_classes := muster_private.classes_of(store_items.items);
   select jsonb_agg(i.item || (c.found - '{asked,class}'::text[]) || jsonb_build_object(
       'id', gen_random_uuid(), 'index', i.index, 'position', nextval('muster.job_positions'))
       order by i.index)
   into v_items
-  from jsonb_array_elements(store_jobs.items) with ordinality i (item, index)
+  from jsonb_array_elements(store_items.items) with ordinality i (item, index)
   join jsonb_array_elements(v_classes) c (found) on c.found -> 'asked' = jsonb_build_array(
     i.item -> 'requires', i.item -> 'labels', i.item -> 'where', i.item -> 'prefer', i.item -> 'resources');
 
-  perform muster_private.check_job_quota(store_jobs.tenant_id, v_items);
+  perform muster_private.check_job_quota(store_items.tenant_id, v_items);
 
-  v_class_ids := muster_private.intern_classes(store_jobs.tenant_id, v_classes);
+  v_class_ids := muster_private.intern_classes(store_items.tenant_id, v_classes);
 
-  perform muster_private.check_inputs(store_jobs.tenant_id, v_items);
-  perform muster_private.check_job_secrets(store_jobs.tenant_id, v_items);
+  perform muster_private.check_inputs(store_items.tenant_id, v_items);
+  perform muster_private.check_job_secrets(store_items.tenant_id, v_items);
 
   -- In the order of the idempotency keys: two batches that share some wait for each other in one direction only. A job
   -- that has a gate is in the making until it is admitted below.
@@ -88,11 +90,11 @@ begin
       id, tenant_id, position, rank, type, status, waiting_for, class_id, executor_id, payload, idempotency_key, correlation_id,
       concurrency_key, priority, fairness_key, fairness_weight, max_attempts, retry_base, retry_cap, attempt_timeout,
       requires, labels, secret_names, notify, parent_id, policy, run_at, start_by, expires_at, created_at, updated_at, queued_at)
-    select (i ->> 'id')::uuid, store_jobs.tenant_id, (i ->> 'position')::bigint, (i ->> 'position')::bigint * 1000000, i ->> 'type',
+    select (i ->> 'id')::uuid, store_items.tenant_id, (i ->> 'position')::bigint, (i ->> 'position')::bigint * 1000000, i ->> 'type',
       (case when g.is_later then 'scheduled' when g.has_gates then 'blocked' else 'queued' end)::muster.job_status,
       case when g.has_gates and not g.is_later then 'concurrency' end,
-      (v_class_ids ->> (i ->> 'digest'))::bigint, store_jobs.executor_id, coalesce(i -> 'payload', '{}'),
-      i ->> 'idempotency_key', coalesce(i ->> 'correlation_id', store_jobs.correlation_id),
+      (v_class_ids ->> (i ->> 'digest'))::bigint, store_items.executor_id, coalesce(i -> 'payload', '{}'),
+      i ->> 'idempotency_key', coalesce(i ->> 'correlation_id', store_items.correlation_id),
       i ->> 'concurrency_key', coalesce((i ->> 'priority')::smallint, 0),
       i ->> 'fairness_key', coalesce((i ->> 'fairness_weight')::smallint, 1),
       coalesce((i ->> 'max_attempts')::integer, 3),
@@ -102,13 +104,13 @@ begin
       array(select jsonb_array_elements_text(i -> 'requires')), i -> 'labels',
       array(select distinct n from jsonb_array_elements_text(coalesce(nullif(i -> 'secrets', 'null'), '[]')) n order by n),
       coalesce((i ->> 'notify')::boolean, false), (i ->> 'parent_id')::uuid, g.policy,
-      greatest(coalesce((i ->> 'run_at')::timestamptz, store_jobs.at), store_jobs.at), (i ->> 'start_by')::timestamptz,
-      store_jobs.at + make_interval(secs => (i ->> 'timeout_seconds')::double precision),
-      store_jobs.at, store_jobs.at, case when not g.is_later and not g.has_gates then store_jobs.at end
+      greatest(coalesce((i ->> 'run_at')::timestamptz, store_items.at), store_items.at), (i ->> 'start_by')::timestamptz,
+      store_items.at + make_interval(secs => (i ->> 'timeout_seconds')::double precision),
+      store_items.at, store_items.at, case when not g.is_later and not g.has_gates then store_items.at end
     from jsonb_array_elements(v_items) i
     cross join lateral (
-      select p.policy, coalesce((i ->> 'run_at')::timestamptz > store_jobs.at, false) as is_later,
-        i ->> 'concurrency_key' is not null or p.policy ?| '{rate_limit,affinity,resource_ref}'::text[] as has_gates
+      select p.policy, coalesce((i ->> 'run_at')::timestamptz > store_items.at, false) as is_later,
+        i ->> 'concurrency_key' is not null or p.policy ?| '{rate_limit,after_policy,affinity,resource_ref}'::text[] as has_gates
       from (select muster_private.policy_of(i) as policy) p
     ) g
     order by i ->> 'idempotency_key', (i ->> 'index')::integer
@@ -126,67 +128,138 @@ begin
   into v_stored, v_plain, v_gated from stored s;
 
   insert into muster.job_inputs (job_id, artifact_id, tenant_id, ordinal)
-  select (i ->> 'id')::uuid, n.id::uuid, store_jobs.tenant_id, min(n.ordinal)
+  select (i ->> 'id')::uuid, n.id::uuid, store_items.tenant_id, min(n.ordinal)
   from jsonb_array_elements(v_items) i
   cross join lateral jsonb_array_elements_text(coalesce(nullif(i -> 'inputs', 'null'), '[]')) with ordinality n (id, ordinal)
   where (i ->> 'id')::uuid = any (v_stored)
   group by 1, 2;
 
   perform muster_private.enter_queue(v_plain);
-  perform muster_private.record_status(v_plain, store_jobs.at);
+  perform muster_private.record_status(v_plain, store_items.at);
 
   -- What is still to come sets the limit of its key as well.
   insert into muster.concurrency_keys as c (tenant_id, key, max_running)
-  select store_jobs.tenant_id, i ->> 'concurrency_key', max(coalesce((i ->> 'concurrency_limit')::integer, 1))
+  select store_items.tenant_id, i ->> 'concurrency_key', max(coalesce((i ->> 'concurrency_limit')::integer, 1))
   from jsonb_array_elements(v_items) i
   where i ->> 'concurrency_key' in (
     select n ->> 'concurrency_key' from jsonb_array_elements(v_items) n where (n ->> 'id')::uuid = any (v_stored))
   group by i ->> 'concurrency_key' order by i ->> 'concurrency_key'
-  on conflict (tenant_id, key) do update set max_running = excluded.max_running;
-  perform muster_private.admit_jobs(v_gated, true, store_jobs.at);
+  on conflict (tenant_id, key) do update set max_running = case when c.fixed then c.max_running else excluded.max_running end;
 
   select array_agg(coalesce(own.id, known.id) order by (i ->> 'index')::integer),
     array_agg(own.id is not null order by (i ->> 'index')::integer)
-  into store_jobs.job_ids, store_jobs.created
+  into store_items.job_ids, store_items.created
   from jsonb_array_elements(v_items) i
   left join unnest(v_stored) own (id) on own.id = (i ->> 'id')::uuid
   left join muster.jobs known on own.id is null
-    and known.tenant_id = store_jobs.tenant_id and known.idempotency_key = i ->> 'idempotency_key';
+    and known.tenant_id = store_items.tenant_id and known.idempotency_key = i ->> 'idempotency_key';
+
+  if muster_private.has_followers(store_items.items) then
+    perform muster_private.store_dependencies(store_items.tenant_id, store_items.items, store_items.job_ids, v_stored, store_items.locked);
+    perform muster_private.store_children(store_items.tenant_id, v_stored, store_items.batch_id, store_items.locked);
+  end if;
+  v_replaced := muster_private.enforce_concurrency(store_items.tenant_id, v_gated, store_items.locked, store_items.at);
+  perform muster_private.admit_jobs(v_gated, true, store_items.at);
+  if muster_private.has_followers(store_items.items) then
+    -- Keys of these come after those of the new jobs: who has them now is not waited for.
+    v_free := muster_private.after_jobs_ended(v_replaced || muster_private.ended_before(v_stored), store_items.at);
+    perform muster_private.admit_jobs(v_free, false, store_items.at);
+  end if;
+  if cardinality(v_replaced) > 0 then
+    perform muster_private.lock_going_idle(store_items.tenant_id);
+  end if;
 end
 $$;
-comment on function muster_private.store_jobs(uuid, uuid, jsonb, text, timestamptz) is
+comment on function muster_private.store_items(uuid, uuid, jsonb, text, timestamptz, uuid[], uuid) is
   'Stores jobs of a tenant and lets them into the queue; answers their ids, and which of them are new';
 
-create function muster.submit_jobs(caller jsonb, jobs jsonb, correlation_id text default null) returns jsonb
+-- The inside of a submission, for all who make jobs. Answers, in the order of the items, the id of each and whether it is
+-- new: a known idempotency key has its job already (I3). What jobs come after, into or in the place of is locked first; if
+-- something else turns out to be in the way, that has changed hands in between, it starts over, without the locks.
+-- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs.
+create function muster_private.store_jobs(
+  tenant_id uuid, executor_id uuid, items jsonb, correlation_id text, at timestamptz, batch_id uuid default null,
+  out job_ids uuid[], out created boolean[]
+)
+language plpgsql set search_path = ''
+as $$
+begin
+  if not muster_private.has_followers(store_jobs.items) then
+    select s.job_ids, s.created into store_jobs.job_ids, store_jobs.created
+    from muster_private.store_items(store_jobs.tenant_id, store_jobs.executor_id, store_jobs.items, store_jobs.correlation_id,
+      store_jobs.at, '{}', store_jobs.batch_id) s;
+    return;
+  end if;
+  perform muster_private.check_job(i.item, i.index::integer - 1, store_jobs.at)
+  from jsonb_array_elements(store_jobs.items) with ordinality i (item, index);
+  loop
+    begin
+      select s.job_ids, s.created into store_jobs.job_ids, store_jobs.created
+      from muster_private.lock_for_gates(store_jobs.tenant_id, store_jobs.items) l (locked)
+      cross join lateral muster_private.store_items(store_jobs.tenant_id, store_jobs.executor_id, store_jobs.items,
+        store_jobs.correlation_id, store_jobs.at, l.locked, store_jobs.batch_id) s;
+      return;
+    exception when sqlstate 'MUX01' then
+      null;
+    end;
+  end loop;
+end
+$$;
+comment on function muster_private.store_jobs(uuid, uuid, jsonb, text, timestamptz, uuid) is
+  'Stores jobs of a tenant and lets them into the queue; answers their ids, and which of them are new';
+
+create function muster.submit_jobs(caller jsonb, jobs jsonb, correlation_id text default null, batch jsonb default null) returns jsonb
 language plpgsql security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(submit_jobs.caller, 'submit');
   v_now constant timestamptz := muster_private.now();
   v_count constant integer := case when jsonb_typeof(submit_jobs.jobs) = 'array' then jsonb_array_length(submit_jobs.jobs) else -1 end;
+  v_items jsonb := submit_jobs.jobs;
+  v_batch_id uuid;
+  v_is_new boolean;
+  v_answer jsonb;
   v_stored record;
+  v_free uuid[];
 begin
   if v_count < 0 then
     perform muster_private.fail('MU004', 'Cannot submit jobs: they must be an array');
   end if;
-  if v_count not between 1 and 1000 then
-    perform muster_private.fail('MU015', format('Cannot submit %s jobs: a batch has 1 to 1000', v_count), 'Send several batches');
+  if v_count > 1000 or v_count = 0 and coalesce(submit_jobs.batch, 'null') = 'null' then
+    perform muster_private.fail('MU015', format('Cannot submit %s jobs: a request has 1 to 1000', v_count), 'Send several requests');
   end if;
   if length(submit_jobs.correlation_id) > 255 then
     perform muster_private.fail('MU004', 'Cannot submit jobs: the correlation id must have at most 255 characters');
   end if;
+  if coalesce(submit_jobs.batch, 'null') <> 'null' then
+    select b.id, b.is_new into v_batch_id, v_is_new
+    from muster_private.store_batch(v_caller, submit_jobs.batch, submit_jobs.correlation_id, v_now) b;
+    v_items := muster_private.children_items(submit_jobs.jobs, v_batch_id, submit_jobs.batch ->> 'idempotency_key');
+  end if;
   select * into v_stored from muster_private.store_jobs(
-    v_caller.tenant_id, v_caller.executor_id, submit_jobs.jobs, submit_jobs.correlation_id, v_now);
-  if true = any (v_stored.created) then
+    v_caller.tenant_id, v_caller.executor_id, v_items, submit_jobs.correlation_id, v_now,
+    case when v_is_new then v_batch_id end);
+  if v_batch_id is not null then
+    -- All may have ended already, or there are none.
+    v_free := muster_private.after_jobs_ended(muster_private.end_empty_batches(array[v_batch_id], v_now), v_now);
+    perform muster_private.admit_jobs(v_free, false, v_now);
+  end if;
+  if true = any (v_stored.created) or cardinality(v_free) > 0 then
     perform muster_private.assign_jobs(v_caller.tenant_id, v_now);
   end if;
-  return jsonb_build_object('jobs', (
-    select jsonb_agg(jsonb_build_object('job', muster_private.job_json(j), 'created', s.created) order by s.n)
+  v_answer := jsonb_build_object('jobs', (
+    select coalesce(jsonb_agg(jsonb_build_object('job', muster_private.job_json(j), 'created', s.created) order by s.n), '[]')
     from unnest(v_stored.job_ids, v_stored.created) with ordinality s (id, created, n)
     join muster.jobs j on j.id = s.id));
+  if v_batch_id is null then
+    return v_answer;
+  end if;
+  return v_answer || jsonb_build_object('batch', (
+    select muster_private.job_json(j) || jsonb_build_object('batch', muster_private.batch_counts(j))
+    from muster.jobs j where j.id = v_batch_id));
 end
 $$;
-comment on function muster.submit_jobs(jsonb, jsonb, text) is
+comment on function muster.submit_jobs(jsonb, jsonb, text, jsonb) is
   'Stores 1 to 1000 jobs and gives them to idle workers in one transaction; a known idempotency key answers its job (I3)';
 
 create function muster_private.check_inputs(tenant_id uuid, items jsonb) returns void
@@ -231,8 +304,10 @@ language plpgsql security definer set search_path = '' set plan_cache_mode = 'fo
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(get_job.caller, 'read');
+  v_job constant muster.jobs := muster_private.job_of_tenant(get_job.job_id, v_caller.tenant_id);
 begin
-  return muster_private.job_json(muster_private.job_of_tenant(get_job.job_id, v_caller.tenant_id))
+  return muster_private.job_json(v_job)
+    || case when v_job.type = 'muster.batch' then jsonb_build_object('batch', muster_private.batch_counts(v_job)) else '{}' end
     || coalesce((
       select jsonb_build_object('late_results', jsonb_agg(jsonb_build_object('attempt', l.attempt, 'worker_id', l.worker_id,
         'status', l.status, 'result', l.result, 'error', l.error, 'received_at', muster_private.iso(l.received_at))
@@ -263,7 +338,7 @@ begin
     perform muster_private.fail('MU004', 'Cannot read the filters: they are an object, and status is an array');
   end if;
   select k into v_unknown from jsonb_object_keys(case jsonb_typeof(list_jobs.filters) when 'object' then list_jobs.filters else '{}' end) k
-  where k not in ('status', 'type', 'worker_id', 'correlation_id', 'idempotency_key', 'created_after', 'created_before')
+  where k not in ('status', 'type', 'worker_id', 'parent_id', 'correlation_id', 'idempotency_key', 'created_after', 'created_before')
   limit 1;
   if found then
     perform muster_private.fail('MU004', format('Cannot filter jobs by %s', left(v_unknown, 100)));
@@ -287,6 +362,7 @@ begin
       and (v_statuses is null or j.status::text = any (v_statuses))
       and (list_jobs.filters ->> 'type' is null or j.type = list_jobs.filters ->> 'type')
       and (list_jobs.filters ->> 'worker_id' is null or j.worker_id = muster_private.to_uuid(list_jobs.filters ->> 'worker_id', 'worker id'))
+      and (list_jobs.filters ->> 'parent_id' is null or j.parent_id = muster_private.to_uuid(list_jobs.filters ->> 'parent_id', 'parent id'))
       and (list_jobs.filters ->> 'correlation_id' is null or j.correlation_id = list_jobs.filters ->> 'correlation_id')
       and (list_jobs.filters ->> 'idempotency_key' is null or j.idempotency_key = list_jobs.filters ->> 'idempotency_key')
       and (list_jobs.filters ->> 'created_after' is null or j.created_at > (list_jobs.filters ->> 'created_after')::timestamptz)
@@ -309,7 +385,7 @@ declare
   v_function text;
 begin
   foreach v_function in array array[
-    'submit_jobs(jsonb, jsonb, text)', 'get_job(jsonb, uuid)', 'list_jobs(jsonb, jsonb, integer, text)']
+    'submit_jobs(jsonb, jsonb, text, jsonb)', 'get_job(jsonb, uuid)', 'list_jobs(jsonb, jsonb, integer, text)']
   loop
     execute format('revoke execute on function muster.%s from public', v_function);
     execute format('grant execute on function muster.%s to service_role', v_function);

@@ -54,16 +54,49 @@ end
 $$;
 comment on function muster_private.lock_jobs(uuid, uuid[]) is 'Locks jobs of a tenant and, before them, the workers that hold them';
 
+-- Cancels jobs: `held` are locked with their workers, `others` that wait only where nobody has them in hand. Answers all
+-- that it ended. The caller settles what follows from that, unblocks their keys, and assigns.
+create function muster_private.cancel_locked_jobs(held uuid[], others uuid[], error jsonb, reason text, at timestamptz) returns uuid[]
+language plpgsql set search_path = ''
+as $$
+declare
+  v_endings muster_private.attempt_ending[] := array[]::muster_private.attempt_ending[];
+  v_held record;
+  v_waiting uuid[];
+begin
+  for v_held in
+    select h.worker_id,
+      array_agg(row (h.job_id, 'cancelled', null, cancel_locked_jobs.error, true)::muster_private.attempt_ending order by h.job_id) as endings,
+      jsonb_agg(jsonb_build_object('jobId', h.job_id, 'attempt', h.attempt, 'reason', cancel_locked_jobs.reason)) as jobs
+    from muster_private.held_jobs h
+    where h.job_id = any (cancel_locked_jobs.held)
+    group by h.worker_id order by h.worker_id
+  loop
+    v_endings := v_endings || v_held.endings;
+    perform muster_private.send_cancels(v_held.worker_id, v_held.jobs);
+  end loop;
+  v_waiting := muster_private.leave_waiting(cancel_locked_jobs.others);
+  perform muster_private.end_waiting_jobs(v_waiting, 'cancelled', cancel_locked_jobs.error, cancel_locked_jobs.at);
+  if cardinality(v_endings) > 0 then
+    perform muster_private.end_attempts(v_endings, null, cancel_locked_jobs.at);
+  end if;
+  return v_waiting || array(select e.job_id from unnest(v_endings) e);
+end
+$$;
+comment on function muster_private.cancel_locked_jobs(uuid[], uuid[], jsonb, text, timestamptz) is
+  'Cancels jobs that the caller has locked, and tells the workers that run them; answers which it ended';
+
 create function muster.cancel_jobs(caller jsonb, job_ids uuid[], reason text default null) returns jsonb
 language plpgsql security definer set search_path = '' set enable_seqscan = off
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(cancel_jobs.caller, 'submit');
   v_now constant timestamptz := muster_private.now();
+  v_most constant integer := 1000;
   v_error constant jsonb := jsonb_build_object('code', 'cancelled', 'message', coalesce(left(cancel_jobs.reason, 1000), 'Cancelled by the submitter'));
-  v_endings muster_private.attempt_ending[] := array[]::muster_private.attempt_ending[];
-  v_held record;
-  v_keys text[];
+  v_ids uuid[] := cancel_jobs.job_ids;
+  v_held uuid[];
+  v_ended uuid[];
   v_id uuid;
 begin
   if coalesce(cardinality(cancel_jobs.job_ids), 0) not between 1 and 1000 then
@@ -72,29 +105,19 @@ begin
   foreach v_id in array cancel_jobs.job_ids loop
     perform muster_private.job_of_tenant(v_id, v_caller.tenant_id);
   end loop;
-  perform muster_private.lock_jobs(v_caller.tenant_id, cancel_jobs.job_ids);
+  -- With a batch go its jobs; those that are too many for one call, or are just being added, with the next ticks.
+  v_ids := v_ids || array(
+    select c.job_id from muster_private.open_children c where c.parent_id = any (cancel_jobs.job_ids) limit v_most);
+  perform muster_private.lock_jobs(v_caller.tenant_id, v_ids);
+  v_held := array(select h.job_id from muster_private.held_jobs h where h.job_id = any (v_ids));
+  v_ended := muster_private.cancel_locked_jobs(v_held, v_ids, v_error, 'cancelled', v_now);
+  perform muster_private.leave_unsettled(array(
+    select distinct c.parent_id from muster_private.open_children c
+    where c.parent_id = any (cancel_jobs.job_ids) and c.job_id <> all (v_ended)), 'cancel');
 
-  for v_held in
-    select h.worker_id,
-      array_agg(row (h.job_id, 'cancelled', null, v_error, true)::muster_private.attempt_ending order by h.job_id) as endings,
-      jsonb_agg(jsonb_build_object('jobId', h.job_id, 'attempt', h.attempt, 'reason', 'cancelled')) as jobs
-    from muster_private.held_jobs h
-    where h.job_id = any (cancel_jobs.job_ids)
-    group by h.worker_id order by h.worker_id
-  loop
-    v_endings := v_endings || v_held.endings;
-    perform muster_private.send_cancels(v_held.worker_id, v_held.jobs);
-  end loop;
-  perform muster_private.end_waiting_jobs(muster_private.leave_waiting(cancel_jobs.job_ids), 'cancelled', v_error, v_now);
-
-  -- One pass over the concurrency keys of both, in order.
-  if cardinality(v_endings) > 0 then
-    perform muster_private.end_attempts(v_endings, null, v_now);
-  end if;
-  select array_agg(j.concurrency_key) into v_keys from muster.jobs j
-  where j.id = any (cancel_jobs.job_ids) and j.concurrency_key is not null;
-  perform muster_private.unblock_jobs(v_caller.tenant_id, v_keys, true, v_now);
-  if cardinality(v_endings) > 0 then
+  -- One pass over the concurrency keys of all, in order.
+  perform muster_private.admit_jobs(muster_private.after_jobs_ended(v_ended, v_now), true, v_now, v_ended);
+  if cardinality(v_held) > 0 then
     perform muster_private.lock_going_idle(v_caller.tenant_id);
   end if;
   perform muster_private.assign_jobs(v_caller.tenant_id, v_now);
@@ -115,8 +138,14 @@ declare
   v_now constant timestamptz := muster_private.now();
   v_old constant muster.jobs := muster_private.job_of_tenant(retry_job.job_id, v_caller.tenant_id);
   v_position constant bigint := nextval('muster.job_positions');
+  -- What it came after is past.
+  v_policy constant jsonb := v_old.policy - 'after_policy';
+  v_is_gated constant boolean := v_old.concurrency_key is not null or v_policy ?| '{rate_limit,affinity,resource_ref}'::text[];
   v_new muster.jobs;
 begin
+  if v_old.type = 'muster.batch' then
+    perform muster_private.fail('MU008', format('Cannot retry job %s: it is a batch', v_old.id), 'Retry the jobs of the batch that failed');
+  end if;
   if v_old.status not in ('failed', 'cancelled') then
     perform muster_private.fail('MU008', format('Cannot retry job %s: it is %s', v_old.id, v_old.status),
       'Only a failed or cancelled job can be retried');
@@ -126,19 +155,19 @@ begin
     concurrency_key, priority, fairness_key, fairness_weight, max_attempts, retry_base, retry_cap, attempt_timeout, requires,
     labels, secret_names, notify, policy, retry_of, run_at, expires_at, created_at, updated_at, queued_at)
   values (v_old.tenant_id, v_position, v_position * 1000000, v_old.type,
-    case when v_old.has_gates then 'blocked' else 'queued' end::muster.job_status,
-    case when v_old.has_gates then 'concurrency' end, v_old.class_id, coalesce(v_caller.executor_id, v_old.executor_id),
+    case when v_is_gated then 'blocked' else 'queued' end::muster.job_status,
+    case when v_is_gated then 'concurrency' end, v_old.class_id, coalesce(v_caller.executor_id, v_old.executor_id),
     v_old.payload, v_old.correlation_id, v_old.concurrency_key, v_old.priority, v_old.fairness_key, v_old.fairness_weight,
     v_old.max_attempts, v_old.retry_base, v_old.retry_cap, v_old.attempt_timeout, v_old.requires, v_old.labels,
-    v_old.secret_names, v_old.notify, v_old.policy, v_old.id, v_now, v_now + (v_old.expires_at - v_old.created_at),
-    v_now, v_now, case when not v_old.has_gates then v_now end)
+    v_old.secret_names, v_old.notify, v_policy, v_old.id, v_now, v_now + (v_old.expires_at - v_old.created_at),
+    v_now, v_now, case when not v_is_gated then v_now end)
   returning * into v_new;
   insert into muster.job_inputs (job_id, artifact_id, tenant_id, ordinal)
   select v_new.id, i.artifact_id, i.tenant_id, i.ordinal from muster.job_inputs i where i.job_id = v_old.id;
   if v_new.expires_at is not null then
     insert into muster_private.job_deadlines (job_id, tenant_id, at) values (v_new.id, v_new.tenant_id, v_new.expires_at);
   end if;
-  if v_new.has_gates then
+  if v_is_gated then
     perform muster_private.admit_jobs(array[v_new.id], true, v_now);
   else
     perform muster_private.enter_queue(array[v_new.id]);

@@ -96,6 +96,7 @@ declare
   v_ids uuid[] := array[]::uuid[];
   v_want integer := least(greatest(coalesce(next_jobs.want, 0), 0), 256);
   v_more uuid[];
+  v_late uuid[];
 begin
   if (next_jobs.worker).status not in ('online', 'draining') then
     return v_ids;
@@ -109,8 +110,12 @@ begin
   v_ids := v_ids || v_more;
   v_want := v_want - cardinality(v_more);
   if v_want > 0 then
+    select l.queued into v_late from muster_private.admit_late((next_jobs.worker).tenant_id, next_jobs.at) l;
     perform muster_private.lock_going_idle((next_jobs.worker).tenant_id);
     v_ids := v_ids || muster_private.claim_for_worker((next_jobs.worker).id, v_want, next_jobs.at);
+    if cardinality(v_late) > 0 then
+      perform muster_private.assign_jobs((next_jobs.worker).tenant_id, next_jobs.at);
+    end if;
   end if;
   return v_ids;
 end

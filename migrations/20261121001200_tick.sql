@@ -169,6 +169,8 @@ begin
   perform muster_private.end_waiting_jobs(v_ids, 'failed',
     jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over: no worker took it up'),
     expire_waiting_jobs.at);
+  perform muster_private.admit_jobs(
+    muster_private.after_jobs_ended(v_ids, expire_waiting_jobs.at), false, expire_waiting_jobs.at);
   return cardinality(v_ids);
 end
 $$;
@@ -242,6 +244,7 @@ declare
   v_overdue record;
   v_due record;
   v_runs record;
+  v_late record;
   v_expired integer;
   v_assigned integer := 0;
   v_bridged uuid[];
@@ -267,8 +270,9 @@ begin
   select * into v_overdue from muster_private.expire_attempts(v_now);
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);
-  v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids;
-  v_queued := v_bridged || coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || v_runs.tenant_ids
+  select * into v_late from muster_private.admit_late(null, v_now);
+  v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids || v_late.freed;
+  v_queued := v_bridged || coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || v_runs.tenant_ids || v_late.queued
     || muster_private.tend_affinities(v_now);
   for v_tenant in
     select b.tenant_id as id, array_agg(b.concurrency_key) as keys

@@ -21,19 +21,19 @@ begin
   foreach v_table in array array['tenants', 'tenant_limits', 'members', 'executors', 'api_keys', 'enrollment_tokens', 'audit_log',
     'worker_devices', 'worker_heartbeats', 'job_classes', 'worker_classes', 'jobs', 'concurrency_keys', 'job_events',
     'late_results', 'artifacts', 'job_inputs', 'schedules', 'affinities', 'resource_holders',
-    'queue_bridges']
+    'queue_bridges', 'job_dependencies', 'rate_limits']
   loop
     execute format('alter table muster.%I enable row level security', v_table);
   end loop;
   foreach v_table in array array['executors', 'worker_heartbeats', 'job_events', 'late_results', 'jobs',
     'artifacts', 'job_inputs', 'members', 'tenant_limits', 'schedules', 'affinities', 'resource_holders',
-    'queue_bridges']
+    'queue_bridges', 'job_dependencies']
   loop
     execute format(
       'create policy members_read on muster.%I for select to authenticated '
       'using (tenant_id in (select muster_private.tenants_of_user()))', v_table);
   end loop;
-  foreach v_table in array array['api_keys', 'enrollment_tokens', 'job_classes', 'worker_classes', 'concurrency_keys']
+  foreach v_table in array array['api_keys', 'enrollment_tokens', 'job_classes', 'worker_classes', 'concurrency_keys', 'rate_limits']
   loop
     execute format('create policy nobody on muster.%I as restrictive for all to public using (false)', v_table);
   end loop;

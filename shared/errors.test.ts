@@ -7,7 +7,8 @@ const codes = Object.keys(errorList) as ErrorCode[];
 
 Deno.test("every code has a class that is named for it", () => {
   for (const code of codes) {
-    const name = code.split("_").map((word) => word[0]!.toUpperCase() + word.slice(1)).join("") + "Error";
+    const words = code.replace(/^.*\./, "").toLowerCase().split("_");
+    const name = words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("") + "Error";
     assert.equal(errorClasses[code].name, name);
     const error = musterError(code, "Cannot do it");
     assert.ok(error instanceof errorClasses[code] && error instanceof MusterError);

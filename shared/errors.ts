@@ -157,6 +157,14 @@ export const errorList = {
     title: "The job may not use this secret",
     advice: "Check the secret's name, and that an admin allowed it for this type of job",
   },
+  // A name from outside: clients of other systems know it.
+  "E.CMD.CONCURRENCY_VIOLATION": {
+    sqlState: "MU030",
+    status: 409,
+    retryable: true,
+    title: "The concurrency key has no room",
+    advice: "Submit the job again once one of the named jobs has ended, or let it wait or replace them",
+  },
   no_match: {
     sqlState: "MU032",
     status: 409,
@@ -278,6 +286,7 @@ export class RateLimitedError extends errorOf("rate_limited") {}
 export class QuotaExceededError extends errorOf("quota_exceeded") {}
 export class AddressNotAllowedError extends errorOf("address_not_allowed") {}
 export class SecretNotAllowedError extends errorOf("secret_not_allowed") {}
+export class ConcurrencyViolationError extends errorOf("E.CMD.CONCURRENCY_VIOLATION") {}
 export class NoMatchError extends errorOf("no_match") {}
 export class MethodNotAllowedError extends errorOf("method_not_allowed") {}
 export class RouteNotFoundError extends errorOf("route_not_found") {}
@@ -308,6 +317,7 @@ export const errorClasses: Readonly<Record<ErrorCode, MusterErrorClass>> = {
   quota_exceeded: QuotaExceededError,
   address_not_allowed: AddressNotAllowedError,
   secret_not_allowed: SecretNotAllowedError,
+  "E.CMD.CONCURRENCY_VIOLATION": ConcurrencyViolationError,
   no_match: NoMatchError,
   method_not_allowed: MethodNotAllowedError,
   route_not_found: RouteNotFoundError,

@@ -57,6 +57,15 @@ export const limits = {
   timeoutSeconds: 7 * 24 * 3600,
   retrySeconds: 24 * 3600,
   concurrency: 1_000,
+  /** Jobs that one job comes after, and that the jobs of one request name in all. */
+  after: 100,
+  afterPerSubmit: 10_000,
+  /** Units of a rate limit and of its burst, and the time they are for. */
+  rateUnits: 1_000_000,
+  ratePeriodSeconds: 24 * 3600,
+  /** A batch's idempotency key: those of its jobs are made of it. */
+  batchKeyLength: 200,
+  jobsPerBatch: 100_000,
   pageSize: 200,
   eventsPerPage: 500,
   waitSeconds: 55,
