@@ -137,7 +137,7 @@ begin
       perform muster_private.fail('MU004', format('Cannot accept %s in the job of a schedule: each run has its own', v_name));
     end if;
   end loop;
-  perform muster_private.check_job(v_item -> 'job', 0);
+  perform muster_private.check_job(v_item -> 'job', 0, muster_private.now());
   perform muster_private.check_inputs(check_schedule.tenant_id, jsonb_build_array(v_item -> 'job'));
   perform muster_private.check_job_secrets(check_schedule.tenant_id, jsonb_build_array(v_item -> 'job' || '{"index": 1}'));
 end

@@ -65,7 +65,7 @@ begin
   new.requires := array(select distinct r from unnest(new.requires) r order by r);
   new.secret_names := array(select distinct n from unnest(new.secret_names) n order by n);
   v_item := muster_private.item_of_row(new);
-  perform muster_private.check_job(v_item, 0);
+  perform muster_private.check_job(v_item, 0, v_now);
   if new.expires_at <= v_now then
     perform muster_private.fail('MU004', format('Cannot insert the job: its time is over at %s already', muster_private.iso(new.expires_at)));
   end if;

@@ -201,7 +201,7 @@ begin
     v_count := v_count + 1;
     begin
       v_item := muster_private.message_item(v_bridge, v_message.document, v_message.run_at, take_messages.at);
-      perform muster_private.check_job(v_item, 0);
+      perform muster_private.check_job(v_item, 0, take_messages.at);
       v_items := v_items || v_item;
       v_ids := v_ids || v_message.msg_id;
     exception when others then

@@ -20,7 +20,8 @@ begin
       left(v_unknown, 100)));
   end if;
   perform muster_private.check_job(
-    check_bridge_options.options || jsonb_build_object('type', check_bridge_options.type, 'payload', '{}'::jsonb), 0);
+    check_bridge_options.options || jsonb_build_object('type', check_bridge_options.type, 'payload', '{}'::jsonb), 0,
+    muster_private.now());
 end
 $$;
 comment on function muster_private.check_bridge_options(text, jsonb) is 'Refuses options with which no message could become a job';

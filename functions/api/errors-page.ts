@@ -11,7 +11,12 @@ export function errorEntries() {
   return (Object.keys(errorList) as ErrorCode[]).map(errorEntry);
 }
 
-/** The page of all errors; a code is its own anchor. */
+/** As GitHub names the anchor of a heading. */
+function anchorOf(code: ErrorCode): string {
+  return code.toLowerCase().replaceAll(".", "");
+}
+
+/** The page of all errors. */
 export function errorsPage(): Block[] {
   return [
     heading(1, "Errors"),
@@ -24,7 +29,7 @@ export function errorsPage(): Block[] {
     table(
       ["code", "SQLSTATE", "HTTP", "retry", "meaning"],
       errorEntries().map(({ code, sqlState, status, retryable, title }) => [
-        `[${code}](#${code})`,
+        `[${code}](#${anchorOf(code)})`,
         sqlState ?? "–",
         String(status),
         retryable ? "yes" : "no",
@@ -40,7 +45,7 @@ export function errorsPage(): Block[] {
 export function errorBlocks(code: ErrorCode, level: 1 | 2): Block[] {
   const { sqlState, status, retryable, title, advice } = errorEntry(code);
   return [
-    heading(level, code, code),
+    heading(level, code, anchorOf(code)),
     paragraph(
       `${title}. HTTP ${status}${sqlState === null ? "" : `, SQLSTATE \`${sqlState}\``}; ` +
         (retryable ? "the same request may succeed later." : "the same request will fail again."),

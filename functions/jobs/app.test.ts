@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createGatesDb } from "../../shared/db/gates.ts";
 import { createJobsDb } from "../../shared/db/jobs.ts";
 import { createClients, createSqlCall } from "../../shared/db/sql-call.ts";
 import { authenticate } from "../../shared/http/authenticate.ts";
@@ -18,7 +19,7 @@ function appOver(answer: (request: Request) => Response | Promise<Response>) {
     fetch: (input, init) => Promise.resolve(answer(new Request(input, init))),
   });
   const app = createApp({
-    db: createJobsDb(createSqlCall(clients)),
+    db: { ...createJobsDb(createSqlCall(clients)), ...createGatesDb(createSqlCall(clients)) },
     authenticate: authenticate({
       secretKeys: ["sb_secret_x"],
       getUserId: () => Promise.resolve(null),

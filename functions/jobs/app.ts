@@ -1,17 +1,19 @@
 import type { MiddlewareHandler } from "hono";
 import { repeated } from "../../shared/auth/caller.ts";
 import { limits } from "../../shared/contracts/limits.ts";
+import type { GatesDb } from "../../shared/db/gates.ts";
 import type { JobsDb } from "../../shared/db/jobs.ts";
 import { createApi } from "../../shared/http/api.ts";
 import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
 import { musterError } from "../../shared/errors.ts";
+import { closeBatch, listConcurrencyKeys, listRateLimits, setConcurrencyKey } from "./gate-routes.ts";
 import { cancelJob, getJob, listJobEvents, listJobs, rebindJob, retryJob, submitJobs, waitForJob } from "./routes.ts";
 import { untilEnded } from "./until-ended.ts";
 
 export interface Deps {
-  readonly db: JobsDb;
+  readonly db: JobsDb & GatesDb;
   readonly authenticate: MiddlewareHandler<Env>;
   readonly log: Log;
 }
@@ -22,6 +24,7 @@ export function createApp({ db, authenticate, log }: Deps) {
   app.use(authenticate);
   app.on("POST", "/", limitBody(limits.batchBytes));
   app.on("POST", "/:id/*", limitBody(limits.bodyBytes));
+  app.on("PUT", "/*", limitBody(limits.bodyBytes));
 
   return app
     .openapi(submitJobs, async (c) => {
@@ -29,8 +32,8 @@ export function createApp({ db, authenticate, log }: Deps) {
       const idempotencyKey = c.req.valid("header")["idempotency-key"];
       if ("jobs" in body) {
         if (idempotencyKey !== undefined) throw keyOfMany();
-        const answer = await db.submitJobs(c.var.caller, body.jobs, c.var.correlationId);
-        c.var.log("info", "jobs.submitted", { count: answer.jobs.length });
+        const answer = await db.submitJobs(c.var.caller, body.jobs, c.var.correlationId, body.batch);
+        c.var.log("info", "jobs.submitted", { count: answer.jobs.length, batchId: answer.batch?.id });
         return c.json(answer, 201);
       }
       if (idempotencyKey !== undefined && body.idempotencyKey !== undefined && idempotencyKey !== body.idempotencyKey) {
@@ -43,6 +46,21 @@ export function createApp({ db, authenticate, log }: Deps) {
       return c.json(submitted.job, submitted.created ? 201 : 200);
     })
     .openapi(listJobs, async (c) => c.json(await db.listJobs(c.var.caller, c.req.valid("query")), 200))
+    // Before the routes with an id, which would take these for one.
+    .openapi(listConcurrencyKeys, async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      return c.json(await db.listConcurrencyKeys(c.var.caller, limit, cursor), 200);
+    })
+    .openapi(setConcurrencyKey, async (c) => {
+      const { key } = c.req.valid("param");
+      const answer = await db.setConcurrencyKey(c.var.caller, key, c.req.valid("json").limit);
+      c.var.log("info", "concurrency_key.set", { limit: answer.limit });
+      return c.json(answer, 200);
+    })
+    .openapi(listRateLimits, async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      return c.json(await db.listRateLimits(c.var.caller, limit, cursor), 200);
+    })
     .openapi(getJob, async (c) => c.json(await db.getJob(c.var.caller, c.req.valid("param").id), 200))
     .openapi(cancelJob, async (c) => {
       const { id } = c.req.valid("param");
@@ -62,6 +80,11 @@ export function createApp({ db, authenticate, log }: Deps) {
       const { workerId } = c.req.valid("json");
       const job = await db.rebindJob(c.var.caller, id, workerId);
       c.var.log("info", "job.rebound", { jobId: id, workerId });
+      return c.json(job, 200);
+    })
+    .openapi(closeBatch, async (c) => {
+      const job = await db.closeBatch(c.var.caller, c.req.valid("param").id);
+      c.var.log("info", "batch.closed", { jobId: job.id });
       return c.json(job, 200);
     })
     .openapi(listJobEvents, async (c) => {

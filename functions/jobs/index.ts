@@ -1,3 +1,4 @@
+import { createGatesDb } from "../../shared/db/gates.ts";
 import { createJobsDb } from "../../shared/db/jobs.ts";
 import { authenticate } from "../../shared/http/authenticate.ts";
 import { functionDeps } from "../../shared/http/function-deps.ts";
@@ -6,7 +7,7 @@ import { createApp } from "./app.ts";
 const { call, allow, log } = functionDeps(Deno.env.toObject());
 
 const app = createApp({
-  db: createJobsDb(call),
+  db: { ...createJobsDb(call), ...createGatesDb(call) },
   authenticate: authenticate(allow("api_key", "service", "member")),
   log,
 });

@@ -27,8 +27,9 @@ export const submitJobs = createRoute({
   summary: "Submit one job, or up to 1,000",
   description:
     "One transaction stores the jobs and gives them to idle workers that fit. An idempotency key makes it safe to " +
-    "send the same job again: the answer is then 200 with the job as it is now. Needs the power `submit`.",
-  ...alsoFails("quota_exceeded", "secret_not_allowed", "conflict"),
+    "send the same job again: the answer is then 200 with the job as it is now. With `batch` the jobs get a parent, which " +
+    "ends when they have. Needs the power `submit`.",
+  ...alsoFails("quota_exceeded", "secret_not_allowed", "conflict", "E.CMD.CONCURRENCY_VIOLATION"),
   tags,
   security: callers,
   request: {
@@ -76,7 +77,9 @@ export const cancelJob = createRoute({
   path: "/{id}/cancel",
   operationId: "cancelJob",
   summary: "Cancel a job; one that has ended stays as it is",
-  description: "Takes effect at once: whatever the worker still answers is refused. The worker hears of it and stops.",
+  description:
+    "Takes effect at once: whatever the worker still answers is refused. The worker hears of it and stops. " +
+    "With a batch go its jobs: 1,000 at once, the others within seconds.",
   ...alsoFails(),
   tags,
   security: callers,

@@ -51,6 +51,18 @@ export const SubmitBatch = z.strictObject({
 }).meta({ id: "SubmitBatch", example: { name: "nightly", open: false } });
 export type SubmitBatch = z.infer<typeof SubmitBatch>;
 
+/** What may keep a job from the queue. Held against SQL's check by tests/sql. */
+export const waitingReasons = ["dependencies", "children", "concurrency", "rate", "affinity"] as const;
+
+/** What a job says of its gates as it is submitted. */
+export const gateFields = {
+  concurrencyPolicy: ConcurrencyPolicy.optional(),
+  rateLimit: RateLimit.optional().describe("How often jobs of a key may start"),
+  after: After.optional(),
+  afterPolicy: AfterPolicy.optional(),
+  parentId: Id.optional().describe("The open batch that it is added to"),
+};
+
 /** How far the jobs of a batch are. */
 export const BatchCounts = z.object({
   open: z.boolean().describe("Whether it takes more jobs"),
@@ -62,6 +74,24 @@ export const BatchCounts = z.object({
   cancelled: z.number().int(),
 }).meta({ id: "BatchCounts" });
 export type BatchCounts = z.infer<typeof BatchCounts>;
+
+/** What a job tells of its gates. */
+export const gateAnswers = {
+  waitingFor: z.enum(waitingReasons).nullish().describe("What a blocked job waits for"),
+  concurrencyLimit: z.number().int().optional().describe("As it was submitted"),
+  concurrencyPolicy: z.enum(concurrencyPolicies).optional(),
+  rateLimit: z.object({
+    key: z.string(),
+    limit: z.number(),
+    perSeconds: z.number(),
+    burst: z.number().optional(),
+    units: z.number().optional(),
+  }).optional(),
+  after: z.array(Id).optional().describe("The jobs that it comes after"),
+  afterPolicy: z.enum(afterPolicies).optional(),
+  parentId: Id.nullish().describe("The batch that it belongs to"),
+  batch: BatchCounts.optional().describe("Of a batch (type `muster.batch`), where one job is asked for"),
+};
 
 export const ConcurrencyKey = z.object({
   key: z.string(),

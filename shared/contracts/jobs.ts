@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { affinityAnswers, affinityFields } from "./affinity.ts";
 import { Id, Instant, Json, Key, Labels, text } from "./common.ts";
+import { gateAnswers, gateFields, SubmitBatch } from "./gates.ts";
 import { jsonBytes, unstorableJson } from "./json.ts";
 import { limits } from "./limits.ts";
 import { placement, placementAnswer, RequiredCapabilities } from "./placement.ts";
@@ -68,6 +69,7 @@ export const SubmitJob = z.strictObject({
   concurrencyLimit: z.number().int().min(1).max(limits.concurrency).optional()
     .describe("How many jobs of the key run at a time; default 1"),
   ...affinityFields,
+  ...gateFields,
   correlationId: Key.optional().describe("Follows the job through messages and logs; default the request's"),
   notify: z.boolean().optional().describe("Send task.result or task.error when it ends; default false"),
   inputs: z.array(Id).max(limits.inputs).optional().describe("Artifacts that the worker may read"),
@@ -83,7 +85,13 @@ export const SubmitJob = z.strictObject({
 export type SubmitJob = z.infer<typeof SubmitJob>;
 
 export const SubmitJobs = z.strictObject({
-  jobs: z.array(SubmitJob).min(1).max(limits.jobsPerSubmit).describe("All are stored, or none"),
+  jobs: z.array(SubmitJob).max(limits.jobsPerSubmit).describe(
+    "All are stored, or none; at least one, except in a batch",
+  ),
+  batch: SubmitBatch.optional().describe("Makes a parent of the jobs, which ends when they have"),
+}).refine(({ jobs, batch }) => jobs.length > 0 || batch !== undefined, {
+  path: ["jobs"],
+  message: "Must have at least one job",
 }).meta({ id: "SubmitJobs", example: { jobs: [{ type: "calc.add", payload: { a: 2, b: 3 } }] } });
 export type SubmitJobs = z.infer<typeof SubmitJobs>;
 
@@ -127,6 +135,7 @@ export const Job = z.object({
   ...placementAnswer,
   concurrencyKey: z.string().nullable(),
   ...affinityAnswers,
+  ...gateAnswers,
   correlationId: z.string().nullable(),
   progress: z.number().nullable().describe("0 to 1"),
   progressNote: z.string().nullable(),
@@ -192,7 +201,9 @@ export const Job = z.object({
 export type Job = z.infer<typeof Job>;
 
 /** A job in a list: without its payload and its result. */
-export const JobSummary = Job.omit({ payload: true, result: true, lateResults: true }).meta({ id: "JobSummary" });
+export const JobSummary = Job.omit({ payload: true, result: true, lateResults: true, batch: true }).meta({
+  id: "JobSummary",
+});
 export type JobSummary = z.infer<typeof JobSummary>;
 
 export const SubmitJobsAnswer = z.object({
@@ -200,6 +211,7 @@ export const SubmitJobsAnswer = z.object({
     job: Job,
     created: z.boolean().describe("False when the idempotency key had its job already"),
   })).describe("In the order given"),
+  batch: Job.optional().describe("The parent, if one was asked for"),
 }).meta({ id: "SubmitJobsAnswer" });
 export type SubmitJobsAnswer = z.infer<typeof SubmitJobsAnswer>;
 
@@ -214,6 +226,7 @@ export const ListJobsQuery = z.strictObject({
   }),
   type: text(limits.typeLength).optional().describe("Only jobs of this type"),
   workerId: Id.optional().describe("Only jobs that this worker holds or ended"),
+  parentId: Id.optional().describe("Only jobs of this batch"),
   correlationId: Key.optional().describe("Only jobs with this correlation id"),
   idempotencyKey: Key.optional().describe("Only the job of this key"),
   createdAfter: Instant.optional().describe("Only jobs submitted after this instant"),

@@ -1,9 +1,16 @@
 import type { Caller } from "../auth/caller.ts";
+import type { SubmitBatch } from "../contracts/gates.ts";
 import type { Job, JobEventList, JobList, ListJobsQuery, SubmitJob, SubmitJobsAnswer } from "../contracts/jobs.ts";
 import type { SqlCall } from "./sql-call.ts";
 
 export interface JobsDb {
-  submitJobs(caller: Caller, jobs: readonly SubmitJob[], correlationId: string): Promise<SubmitJobsAnswer>;
+  /** With a batch, the jobs become its children. */
+  submitJobs(
+    caller: Caller,
+    jobs: readonly SubmitJob[],
+    correlationId: string,
+    batch?: SubmitBatch,
+  ): Promise<SubmitJobsAnswer>;
   getJob(caller: Caller, jobId: string): Promise<Job>;
   listJobs(caller: Caller, query: ListJobsQuery): Promise<JobList>;
   /** Answers the jobs as they are afterwards; one that has ended stays as it is. */
@@ -12,18 +19,22 @@ export interface JobsDb {
   retryJob(caller: Caller, jobId: string): Promise<Job>;
   /** Names the worker that the job shall go to, and no other; null takes that back. */
   rebindJob(caller: Caller, jobId: string, workerId: string | null): Promise<Job>;
+  /** Answers the batch as it is then. */
+  closeBatch(caller: Caller, jobId: string): Promise<Job>;
   listJobEvents(caller: Caller, jobId: string, after: number, pageSize: number): Promise<JobEventList>;
 }
 
 export function createJobsDb(call: SqlCall): JobsDb {
   return {
-    submitJobs: (caller, jobs, correlationId) => call("submit_jobs", { jobs, correlationId }, caller),
+    submitJobs: (caller, jobs, correlationId, batch) =>
+      call("submit_jobs", { jobs, correlationId, ...(batch === undefined ? {} : { batch }) }, caller),
     getJob: (caller, jobId) => call("get_job", { jobId }, caller),
     listJobs: (caller, { limit, cursor, ...filters }) =>
       call("list_jobs", { filters, pageSize: limit, cursor: cursor ?? null }, caller),
     cancelJobs: (caller, jobIds, reason) => call("cancel_jobs", { jobIds, reason: reason ?? null }, caller),
     retryJob: (caller, jobId) => call("retry_job", { jobId }, caller),
     rebindJob: (caller, jobId, workerId) => call("rebind_job", { jobId, workerId }, caller),
+    closeBatch: (caller, jobId) => call("close_batch", { jobId }, caller),
     listJobEvents: (caller, jobId, after, pageSize) => call("list_job_events", { jobId, after, pageSize }, caller),
   };
 }

@@ -27,6 +27,7 @@ export interface World {
   readonly held: { readonly job_id: string; readonly attempt: number };
   readonly queued: Answer;
   readonly ended: Answer;
+  readonly batch: Answer;
   readonly artifact: Answer;
   readonly pending: Answer;
   /** Announced by the busy worker, not yet uploaded. */
@@ -64,6 +65,11 @@ export async function createWorld(db: TestDatabase): Promise<World> {
   const [sticky] = await submit(db, tenant, { affinity: { key: "k", mode: "hard" } });
   await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [sticky.id] });
   await db.call(busyWorker.actor, "hold_resources", { resources: [{ name: "model" }] });
+  await submit(db, tenant, { after: [queued.id], rate_limit: { key: "api", limit: 1, per_seconds: 1 } }, {
+    requires: ["nobody/has"],
+    rate_limit: { key: "api", limit: 1, per_seconds: 1 },
+  });
+  const { batch } = await db.call(service, "submit_jobs", { caller: tenant.caller, jobs: [], batch: { open: true } });
   const pending = await db.call(service, "create_artifact", {
     caller: tenant.caller,
     artifact: { name: "b", size_bytes: 1, sha256: sha256("b") },
@@ -97,6 +103,7 @@ export async function createWorld(db: TestDatabase): Promise<World> {
     held,
     queued,
     ended,
+    batch,
     artifact: input,
     pending,
     written,

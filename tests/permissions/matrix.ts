@@ -26,6 +26,7 @@ export const functions = readTextTable(`
   charge_address             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   charge_refusal             -     ok        ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   claim_jobs                 -     -         -       -          -       -      -            -          -            -             -       ok      none          -
+  close_batch                -     MU002     MU002   MU002      ok      ok     MU003        MU002      ok           MU002         -       -       -             ok
   complete_jobs              -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   cordon_worker              -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   create_api_key             -     -         -       -          -       -      -            -          -            -             -       -       -             ok
@@ -55,12 +56,14 @@ export const functions = readTextTable(`
   list_api_keys              -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_artifacts             -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   list_audit                 -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
+  list_concurrency_keys      -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_enrollment_tokens     -     MU002     MU002   MU002      ok      ok     none         MU002      MU002        ok            -       -       -             ok
   list_job_events            -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   list_jobs                  -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_members               -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_schedules             -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_resources             -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
+  list_rate_limits           -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_secrets               -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   list_secrets_to_rotate     -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   list_tenants               -     ok        ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
@@ -86,6 +89,7 @@ export const functions = readTextTable(`
   rotate_worker_key          -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   run_schedule               -     MU002     MU002   MU002      ok      ok     MU003        MU002      ok           MU002         -       -       -             ok
   set_audit_retention        -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
+  set_concurrency_key        -     MU002     MU002   MU002      ok      ok     none         MU002      MU002        ok            -       -       -             ok
   set_limits                 -     MU002     MU002   MU002      MU002   MU002  MU002        MU002      MU002        MU002         -       -       -             ok
   set_measured_capabilities  -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   set_secret                 -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
@@ -107,6 +111,7 @@ export const tables = readTextTable(`
   muster.enrollment_tokens        -     none      none    none       none    none   -       -       -             all
   muster.executors                -     none      own     own        own     own    -       -       -             all
   muster.job_classes              -     none      none    none       none    none   -       -       -             all
+  muster.job_dependencies         -     none      own     own        own     own    -       -       -             all
   muster.job_events               -     none      own     own        own     own    mine    -       -             all
   muster.job_inputs               -     none      own     own        own     own    -       -       -             all
   muster.jobs                     -     none      own     own        own     own    mine    -       -             all
@@ -115,6 +120,7 @@ export const tables = readTextTable(`
   muster.queue_bridges            -     none      own     own        own     own    -       -       -             all
   muster.schedules                -     none      own     own        own     own    -       -       -             all
   muster.resource_holders         -     none      own     own        own     own    -       -       -             all
+  muster.rate_limits              -     none      none    none       none    none   -       -       -             all
   muster.secrets                  -     none      none    none       none    none   -       -       -             all
   muster.tenant_limits            -     none      own     own        own     own    -       -       -             all
   muster.tenants                  -     none      own     own        own     own    -       -       -             all
@@ -132,11 +138,15 @@ export const tables = readTextTable(`
   muster_private.job_deadlines    -     -         -       -          -       -      -       -       -             -
   muster_private.queue_leftovers  -     -         -       -          -       -      -       -       -             -
   muster_private.queue_messages   -     -         -       -          -       -      -       -       -             -
+  muster_private.open_children    -     -         -       -          -       -      -       -       -             -
+  muster_private.open_dependencies  -     -         -       -          -       -      -       -       -             -
   muster_private.rate_buckets     -     -         -       -          -       -      -       -       -             -
+  muster_private.rated_jobs       -     -         -       -          -       -      -       -       -             -
   muster_private.ready_jobs       -     -         -       -          -       -      -       -       -             -
   muster_private.refused_joins    -     -         -       -          -       -      -       -       -             -
   muster_private.scheduled_jobs   -     -         -       -          -       -      -       -       -             -
   muster_private.scheduler_state  -     -         -       -          -       -      -       -       -             -
+  muster_private.unsettled_jobs   -     -         -       -          -       -      -       -       -             -
   muster_private.used_proofs      -     -         -       -          -       -      -       -       -             -
   muster_private.waiting_counts   -     -         -       -          -       -      -       -       -             -
   muster_private.wakeups          -     -         -       -          -       -      -       -       -             -
@@ -186,6 +196,8 @@ export const routes = readTextTable(`
   GET /enroll/tokens                     401     401      403       403     403        ok      ok     none         403        403          ok            401     403     403           ok
   GET /health                            ok      ok       ok        ok      ok         ok      ok     none         ok         ok           ok            ok      ok      none          ok
   GET /jobs                              401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
+  GET /jobs/concurrency-keys             401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
+  GET /jobs/rate-limits                  401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /jobs/{id}                         401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/events                  401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/wait                    401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
@@ -212,6 +224,7 @@ export const routes = readTextTable(`
   POST /jobs                             401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
   POST /jobs/{id}/cancel                 401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /jobs/{id}/rebind                 401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
+  POST /jobs/{id}/close                  401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /jobs/{id}/retry                  401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /schedules                        401     401      403       403     403        ok      ok     none         403        403          403           401     403     403           ok
   POST /schedules/preview                401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
@@ -236,4 +249,5 @@ export const routes = readTextTable(`
   POST /workers/{id}/revoke              401     401      403       403     403        403     ok     404          403        403          403           401     403     403           ok
   PUT /workers/{id}/measured-capabilities  401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /workers/{id}/uncordon            401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
+  PUT /jobs/concurrency-keys/{key}       401     401      403       403     403        ok      ok     none          403        403          ok            401     403     403           ok
 `);

@@ -64,6 +64,8 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
   }),
   "GET /health": () => Promise.resolve({ path: "/health" }),
   "GET /jobs": () => Promise.resolve({ path: "/jobs" }),
+  "GET /jobs/concurrency-keys": () => Promise.resolve({ path: "/jobs/concurrency-keys" }),
+  "GET /jobs/rate-limits": () => Promise.resolve({ path: "/jobs/rate-limits" }),
   "GET /jobs/{id}": async (scene) => ({ path: `/jobs/${await newJob(scene)}` }),
   "GET /jobs/{id}/events": async (scene) => ({ path: `/jobs/${await newJob(scene)}/events` }),
   "GET /jobs/{id}/wait": async (scene) => ({ path: `/jobs/${await endedJob(scene)}/wait` }),
@@ -86,6 +88,10 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
   }),
   "POST /jobs": () => Promise.resolve({ path: "/jobs", json: job }),
   "POST /jobs/{id}/cancel": async (scene) => ({ path: `/jobs/${await newJob(scene)}/cancel`, method: "POST" }),
+  "POST /jobs/{id}/close": async (scene) => {
+    const { body } = await scene.admin("/jobs", { json: { jobs: [], batch: { open: true } } });
+    return { path: `/jobs/${body.batch.id}/close`, method: "POST" };
+  },
   "POST /jobs/{id}/retry": async (scene) => ({ path: `/jobs/${await endedJob(scene)}/retry`, method: "POST" }),
   "GET /workers/resources": () => Promise.resolve({ path: "/workers/resources" }),
   "POST /jobs/{id}/rebind": async (scene) => ({
@@ -97,6 +103,8 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
     path: `/workers/${await newWorker(scene)}/uncordon`,
     method: "POST",
   }),
+  "PUT /jobs/concurrency-keys/{key}": () =>
+    Promise.resolve({ path: "/jobs/concurrency-keys/printer%203", method: "PUT", json: { limit: 3 } }),
   "POST /workers/{id}/drain": async (scene) => ({ path: `/workers/${await newWorker(scene)}/drain`, method: "POST" }),
   "POST /workers/{id}/resume": async (scene) => ({ path: `/workers/${await newWorker(scene)}/resume`, method: "POST" }),
   "POST /workers/{id}/revoke": async (scene) => ({ path: `/workers/${await newWorker(scene)}/revoke`, method: "POST" }),

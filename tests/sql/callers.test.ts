@@ -20,6 +20,7 @@ type World = {
   schedule: Answer;
   job: Answer;
   ended: Answer;
+  batch: Answer;
   worker: Answer;
   artifact: Answer;
   pending: Answer;
@@ -48,6 +49,10 @@ const functions: Record<string, { args: (world: World) => Args }> = {
   run_schedule: { args: ({ schedule }) => ({ schedule_id: schedule.id }) },
   list_schedules: { args: () => ({}) },
   preview_schedule: { args: () => ({ cron: "@daily" }) },
+  close_batch: { args: ({ batch }) => ({ job_id: batch.id }) },
+  list_concurrency_keys: { args: () => ({}) },
+  set_concurrency_key: { args: () => ({ key: "printer", max_running: 1 }) },
+  list_rate_limits: { args: () => ({}) },
   create_artifact: {
     args: () => ({ artifact: { name: "a", size_bytes: 1, sha256: "0".repeat(64) } }),
   },
@@ -237,6 +242,7 @@ async function createWorld(db: TestDatabase): Promise<World> {
   const tenant = await createTenant(db);
   const [job, ended] = await submit(db, tenant, {}, {});
   await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [ended.id] });
+  const { batch } = await db.call(service, "submit_jobs", { caller: tenant.caller, jobs: [], batch: { open: true } });
   const artifact = await createInput(db, tenant);
   const pending = await db.call(service, "create_artifact", {
     caller: tenant.caller,
@@ -257,7 +263,7 @@ async function createWorld(db: TestDatabase): Promise<World> {
   const [{ userId: memberId }, outsiderId] = [await createMember(db, tenant, "viewer"), await createUser(db)];
   const worker = await createWorker(db, tenant);
   const schedule = await createSchedule(db, tenant);
-  return { tenant, schedule, job, ended, artifact, pending, worker, key, token, memberId, outsiderId };
+  return { tenant, job, ended, batch, schedule, artifact, pending, worker, key, token, memberId, outsiderId };
 }
 
 async function createKey(db: TestDatabase, tenant: TestTenant, options: Args = {}): Promise<Args> {
