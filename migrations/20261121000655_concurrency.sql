@@ -38,7 +38,8 @@ $$;
 comment on function muster_private.has_followers(jsonb) is 'Whether jobs come after others, into a batch, or in the place of others';
 
 -- What new jobs come after, into, or in the place of must not end unseen while they are stored: it is locked before all
--- else, in the order of every lock. What has ended by then stays so and needs no lock.
+-- else, in the order of every lock. What has ended by then stays so and needs no lock. Fails with MUX01 when a job changed
+-- hands meanwhile.
 create function muster_private.lock_for_gates(tenant_id uuid, items jsonb) returns uuid[]
 language plpgsql set search_path = ''
 as $$
@@ -78,7 +79,7 @@ begin
     ) r
   ) n
   join muster.jobs j on j.id = n.id and j.tenant_id = lock_for_gates.tenant_id and j.finished_at is null;
-  perform muster_private.lock_jobs(lock_for_gates.tenant_id, v_ids);
+  perform muster_private.try_lock_jobs(lock_for_gates.tenant_id, v_ids);
   return v_ids;
 end
 $$;

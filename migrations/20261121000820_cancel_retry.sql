@@ -1,50 +1,61 @@
 -- What apps do to jobs they have submitted: cancel, retry.
 
 -- Locks jobs that have not ended and the workers that hold them, workers first; of the jobs their places, all in one order.
--- A job that changes hands in between is met by starting over: leaving the block through the exception gives its locks
--- back, before any other job is waited for.
-create function muster_private.lock_jobs(tenant_id uuid, job_ids uuid[]) returns void
+-- When a job has changed hands in between it fails with MUX01: the caller leaves its block by that, which gives the locks
+-- back before any other job is waited for, and starts over. A block around the caller's would not do: who waits for what
+-- a finished block has locked waits for the whole transaction, even when an outer block gives it back.
+create function muster_private.try_lock_jobs(tenant_id uuid, job_ids uuid[]) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   v_workers uuid[];
   v_locked uuid[];
 begin
+  select coalesce(array_agg(w.id), '{}') into v_workers from (
+    select w.id from muster.worker_devices w
+    where w.id in (
+      select h.worker_id from muster_private.held_jobs h
+      where h.job_id = any (try_lock_jobs.job_ids) and h.tenant_id = try_lock_jobs.tenant_id)
+    order by w.id
+    for no key update
+  ) w;
+  with held as (
+    select h.job_id, h.worker_id from muster_private.held_jobs h
+    where h.job_id = any (try_lock_jobs.job_ids) and h.tenant_id = try_lock_jobs.tenant_id
+    order by h.job_id for update
+  )
+  select coalesce(array_agg(h.job_id) filter (where h.worker_id = any (v_workers)), '{}') into v_locked from held h;
+  v_locked := v_locked || array(
+    select r.job_id from muster_private.ready_jobs r
+    where r.job_id = any (try_lock_jobs.job_ids) and r.tenant_id = try_lock_jobs.tenant_id
+    order by r.job_id for update);
+  v_locked := v_locked || array(
+    select b.job_id from muster_private.blocked_jobs b
+    where b.job_id = any (try_lock_jobs.job_ids) and b.tenant_id = try_lock_jobs.tenant_id
+    order by b.job_id for update);
+  v_locked := v_locked || array(
+    select s.job_id from muster_private.scheduled_jobs s
+    where s.job_id = any (try_lock_jobs.job_ids) and s.tenant_id = try_lock_jobs.tenant_id
+    order by s.job_id for update);
+  if exists (
+    select from muster.jobs j
+    where j.id = any (try_lock_jobs.job_ids) and j.tenant_id = try_lock_jobs.tenant_id
+      and j.status not in ('succeeded', 'failed', 'cancelled') and j.id <> all (v_locked)
+  ) then
+    raise exception using errcode = 'MUX01', message = 'A job changed hands';
+  end if;
+end
+$$;
+comment on function muster_private.try_lock_jobs(uuid, uuid[]) is
+  'Locks jobs of a tenant and, before them, the workers that hold them; fails with MUX01 when one changed hands meanwhile';
+
+create function muster_private.lock_jobs(tenant_id uuid, job_ids uuid[]) returns void
+language plpgsql set search_path = ''
+as $$
+begin
   loop
     begin
-      select coalesce(array_agg(w.id), '{}') into v_workers from (
-        select w.id from muster.worker_devices w
-        where w.id in (
-          select h.worker_id from muster_private.held_jobs h
-          where h.job_id = any (lock_jobs.job_ids) and h.tenant_id = lock_jobs.tenant_id)
-        order by w.id
-        for no key update
-      ) w;
-      with held as (
-        select h.job_id, h.worker_id from muster_private.held_jobs h
-        where h.job_id = any (lock_jobs.job_ids) and h.tenant_id = lock_jobs.tenant_id
-        order by h.job_id for update
-      )
-      select coalesce(array_agg(h.job_id) filter (where h.worker_id = any (v_workers)), '{}') into v_locked from held h;
-      v_locked := v_locked || array(
-        select r.job_id from muster_private.ready_jobs r
-        where r.job_id = any (lock_jobs.job_ids) and r.tenant_id = lock_jobs.tenant_id
-        order by r.job_id for update);
-      v_locked := v_locked || array(
-        select b.job_id from muster_private.blocked_jobs b
-        where b.job_id = any (lock_jobs.job_ids) and b.tenant_id = lock_jobs.tenant_id
-        order by b.job_id for update);
-      v_locked := v_locked || array(
-        select s.job_id from muster_private.scheduled_jobs s
-        where s.job_id = any (lock_jobs.job_ids) and s.tenant_id = lock_jobs.tenant_id
-        order by s.job_id for update);
-      if exists (
-        select from muster.jobs j
-        where j.id = any (lock_jobs.job_ids) and j.tenant_id = lock_jobs.tenant_id
-          and j.status not in ('succeeded', 'failed', 'cancelled') and j.id <> all (v_locked)
-      ) then
-        raise exception using errcode = 'MUX01', message = 'A job changed hands';
-      end if;
+      perform muster_private.try_lock_jobs(lock_jobs.tenant_id, lock_jobs.job_ids);
       return;
     exception when sqlstate 'MUX01' then
       null;

@@ -15,6 +15,15 @@ const keyLimits = { one: 1, two: 2, three: 3 } as const;
 const capabilities = ["a", "b", "c"];
 const labelNames = ["l0", "l1", "l2", "l3", "l4", "l5", "l6", "l7"];
 
+/** Rates that let all through in the end, while most submissions meet a bucket that is empty. */
+const rateLimits = [{ key: "r1", limit: 3, per_seconds: 1, burst: 4 }, {
+  key: "r2",
+  limit: 2,
+  per_seconds: 1,
+  burst: 2,
+  units: 2,
+}];
+
 /** What a call may be refused with, by what was tried. */
 const refusals: Readonly<Record<string, readonly string[]>> = {
   hello: ["MU007", "MU014"],
@@ -24,6 +33,9 @@ const refusals: Readonly<Record<string, readonly string[]>> = {
   report_events: ["MU014"],
   goodbye: ["MU014"],
   retry_job: ["MU008"],
+  // The key has no room, or the batch takes no more jobs.
+  submit_jobs: ["MU030", "MU008"],
+  close_batch: ["MU008"],
 };
 
 const weights = {
@@ -33,6 +45,7 @@ const weights = {
   heartbeat: 14,
   report: 5,
   cancel: 6,
+  close: 2,
   retry: 3,
   restart: 4,
   goodbye: 3,
@@ -56,6 +69,8 @@ export class Turmoil {
   readonly #connections: Connections;
   readonly #random: Random;
   readonly #machines: Machine[] = [];
+  /** Open ones. */
+  readonly #batches: string[] = [];
   #tenant!: TestTenant;
 
   constructor(db: TestDatabase, connections: Connections, random: Random) {
@@ -76,6 +91,9 @@ export class Turmoil {
   /** Lets a worker that can do everything finish what is left; answers the jobs that would not end. */
   async settle(): Promise<string[]> {
     for (const { worker } of this.#machines) await this.#call(worker.actor, "goodbye");
+    for (const job_id of this.#batches) {
+      await this.#call(service, "close_batch", { caller: this.#tenant.caller, job_id });
+    }
     const worker = await createWorker(this.#db, this.#tenant, {
       capabilities,
       labels: Object.fromEntries(labelNames.map((name) => [name, "1"])),
@@ -118,6 +136,12 @@ export class Turmoil {
         if (job_ids.length > 0) await this.#call(service, "cancel_jobs", { caller: this.#tenant.caller, job_ids });
         return;
       }
+      case "close": {
+        const job_id = this.#batches.pop();
+        if (job_id === undefined) return;
+        await this.#call(service, "close_batch", { caller: this.#tenant.caller, job_id });
+        return;
+      }
       case "retry": {
         const [job_id] = this.#jobs(1);
         if (job_id === undefined) return;
@@ -152,8 +176,10 @@ export class Turmoil {
 
   async #submit(): Promise<void> {
     const random = this.#random;
-    const jobs = Array.from({ length: random.between(1, 6) }, () => {
+    const batch = random.chance(0.15) ? { open: random.chance(0.5) } : undefined;
+    const jobs = Array.from({ length: random.between(batch ? 0 : 1, 6) }, (_, index) => {
       const key = random.chance(0.4) ? random.pick(Object.keys(keyLimits) as (keyof typeof keyLimits)[]) : undefined;
+      const gates = this.#gates(index, key !== undefined, batch !== undefined);
       return {
         type: "test",
         requires: random.some(capabilities, 0.3),
@@ -163,17 +189,40 @@ export class Turmoil {
         attempt_timeout_seconds: random.between(2, 60),
         notify: random.chance(0.1),
         ...(key === undefined ? {} : { concurrency_key: key, concurrency_limit: keyLimits[key] }),
+        ...gates,
         ...(random.chance(0.3) ? { idempotency_key: `i${random.between(1, 40)}` } : {}),
         ...(random.chance(0.1) ? { timeout_seconds: random.between(5, 60) } : {}),
-        ...(random.chance(0.1) ? { run_at: "2026-01-01T00:00:30Z" } : {}),
+        ...(random.chance(0.1) && !gates.concurrency_policy ? { run_at: "2026-01-01T00:00:30Z" } : {}),
       };
     });
-    const answer = await this.#call(service, "submit_jobs", { caller: this.#tenant.caller, jobs });
+    const answer = await this.#call(service, "submit_jobs", {
+      caller: this.#tenant.caller,
+      jobs,
+      ...(batch === undefined ? {} : { batch }),
+    });
+    if (answer?.batch) {
+      this.submitted.add(answer.batch.id);
+      if (batch?.open) this.#batches.push(answer.batch.id);
+    }
     for (const [index, { job }] of (answer?.jobs ?? []).entries()) {
       this.submitted.add(job.id);
       const key = jobs[index]!.idempotency_key;
       if (key !== undefined) this.jobOfKey.set(key, (this.jobOfKey.get(key) ?? new Set()).add(job.id));
     }
+  }
+
+  /** What holds a job back, for some: others, a rate, or its key, in ways of its own. */
+  #gates(index: number, hasKey: boolean, isOfBatch: boolean): Args {
+    const random = this.#random;
+    const gates: Args = {};
+    if (hasKey && random.chance(0.3)) gates.concurrency_policy = random.pick(["reject", "replace", "replace"]);
+    else if (random.chance(0.25)) {
+      gates.after = [...this.#jobs(random.between(1, 3)), ...(index > 0 ? [`#${random.between(0, index - 1)}`] : [])];
+      gates.after_policy = random.pick(["succeeded", "ended"]);
+    }
+    if (random.chance(0.15)) gates.rate_limit = random.pick(rateLimits);
+    if (!isOfBatch && this.#batches.length > 0 && random.chance(0.2)) gates.parent_id = random.pick(this.#batches);
+    return gates;
   }
 
   async #complete(machine: Machine): Promise<void> {

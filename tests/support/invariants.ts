@@ -87,6 +87,47 @@ const questions: ReadonlyArray<readonly [string, string]> = [
      where j.attempts - j.released_count > j.max_attempts`,
   ],
   [
+    "a job waits for one that has ended, and nobody is told to see to it",
+    `select d.job_id, d.after_id from muster_private.open_dependencies d
+     join muster.jobs p on p.id = d.after_id join muster.jobs j on j.id = d.job_id
+     where p.finished_at is not null and j.finished_at is null
+       and not exists (select from muster_private.unsettled_jobs u where u.job_id = d.after_id and u.task = 'settle')`,
+  ],
+  [
+    "a job waits for others and there is none",
+    `select b.job_id from muster_private.blocked_jobs b where b.waiting_for = 'dependencies'
+       and not exists (select from muster_private.open_dependencies d where d.job_id = b.job_id)`,
+  ],
+  [
+    "a job started before one that it comes after had ended",
+    `select d.job_id, d.after_id from muster.job_dependencies d
+     join muster.jobs p on p.id = d.after_id join muster.jobs j on j.id = d.job_id
+     where j.attempts > 0 and (p.finished_at is null or p.finished_at > j.assigned_at and j.attempts = 1
+       or p.status <> 'succeeded' and j.policy ->> 'after_policy' = 'succeeded')`,
+  ],
+  [
+    "the open jobs of a batch are others than those that have not ended",
+    `select coalesce(j.id, c.job_id) as id, j.status from
+       (select * from muster.jobs where parent_id is not null and finished_at is null) j
+     full join muster_private.open_children c on c.job_id = j.id and c.parent_id = j.parent_id
+     where j.id is null or c.job_id is null`,
+  ],
+  [
+    "a batch has ended before its jobs, or is forgotten after them",
+    `select b.id, b.status from muster.jobs b where b.type = 'muster.batch'
+       and not exists (select from muster_private.unsettled_jobs u where u.job_id = b.id)
+       and case b.status when 'blocked' then not (b.policy -> 'batch' ->> 'open')::boolean else true end
+       and (b.status = 'blocked') <> exists (select from muster_private.open_children c where c.parent_id = b.id)`,
+  ],
+  [
+    "a rate limit has more tokens, with what it let in, than its burst",
+    `select r.key, r.tokens, r.burst, i.units from muster.rate_limits r
+     cross join lateral (
+       select coalesce(sum(j.units), 0) as units from muster_private.rated_jobs j
+       where j.tenant_id = r.tenant_id and j.key = r.key) i
+     where r.tokens > 1e-3 and r.tokens + i.units > r.burst + 1e-3`,
+  ],
+  [
     "a job is held by a worker of another tenant",
     `select j.id, j.worker_id from muster.jobs j join muster.worker_devices w on w.id = j.worker_id
      where j.tenant_id <> w.tenant_id`,
