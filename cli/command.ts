@@ -1,6 +1,7 @@
 import { UsageError } from "../shared/usage-error.ts";
 import { apiKeyCommands } from "./commands/api-key.ts";
 import { auditCommands } from "./commands/audit.ts";
+import { deadLetterCommands } from "./commands/dead-letter.ts";
 import { enrollmentTokenCommands } from "./commands/enrollment-token.ts";
 import { limitsCommands } from "./commands/limits.ts";
 import { memberCommands } from "./commands/member.ts";
@@ -18,6 +19,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
   ...enrollmentTokenCommands,
   ...workerCommands,
   ...secretCommands,
+  ...deadLetterCommands,
   ...scheduleCommands,
   ...auditCommands,
   ...limitsCommands,

@@ -48,7 +48,7 @@ create table muster_private.scheduled_jobs (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 comment on table muster_private.scheduled_jobs is 'Jobs whose time has not come';
 create index scheduled_jobs_due_idx on muster_private.scheduled_jobs (run_at);
-create index scheduled_jobs_of_tenant_idx on muster_private.scheduled_jobs (tenant_id);
+create index scheduled_jobs_of_tenant_idx on muster_private.scheduled_jobs (tenant_id, run_at);
 
 create table muster_private.blocked_jobs (
   job_id uuid primary key,
@@ -78,6 +78,7 @@ create table muster_private.job_deadlines (
 comment on table muster_private.job_deadlines is
   'When jobs that have not ended are given up: by then an attempt must have started, and later the whole be done';
 create index job_deadlines_due_idx on muster_private.job_deadlines (at);
+create index job_deadlines_of_tenant_idx on muster_private.job_deadlines (tenant_id, at);
 
 do $$
 declare
@@ -109,20 +110,6 @@ $$;
 comment on function muster_private.tg_jobs__forget_places() is 'With a job goes what stands elsewhere about it';
 create trigger forget_places after delete on muster.jobs referencing old table as gone
   for each statement execute function muster_private.tg_jobs__forget_places();
-
--- Puts jobs that the caller has made `queued` where workers look for them. The one way into ready_jobs.
-create function muster_private.enter_queue(job_ids uuid[]) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  insert into muster_private.ready_jobs (job_id, tenant_id, class_id, priority, rank, position, flow, queued_at)
-  select j.id, j.tenant_id, j.class_id, j.priority, j.rank, j.position,
-    coalesce(j.fairness_key, j.executor_id::text, ''), j.queued_at
-  from muster.jobs j
-  where j.id = any (enter_queue.job_ids) and j.status = 'queued';
-end
-$$;
-comment on function muster_private.enter_queue(uuid[]) is 'Puts queued jobs where workers look for them';
 
 -- Of jobs that wait, takes those out of their place that nobody has in hand; answers which.
 create function muster_private.leave_waiting(job_ids uuid[]) returns uuid[]
@@ -162,7 +149,11 @@ begin
   end if;
   with ended as (
     update muster.jobs j
-    set status = end_waiting_jobs.status, waiting_for = null, error = coalesce(end_waiting_jobs.error, j.error),
+    set status = end_waiting_jobs.status, waiting_for = null,
+      -- What went wrong before it had to wait again is told still.
+      error = case when end_waiting_jobs.error is null then j.error
+        else end_waiting_jobs.error || case when j.error is null then '{}'
+          else jsonb_build_object('details', jsonb_build_object('last_error', j.error)) end end,
       finished_at = end_waiting_jobs.at, updated_at = end_waiting_jobs.at
     where j.id = any (end_waiting_jobs.job_ids)
     returning j.id, j.tenant_id, j.concurrency_key
@@ -203,7 +194,7 @@ begin
   union all
   select format('queued job %s is another in ready_jobs', j.id) from muster_private.ready_jobs r
   join muster.jobs j on j.id = r.job_id
-  where (r.class_id, r.rank, r.position) is distinct from (j.class_id, j.rank, j.position) or r.priority < j.priority
+  where (r.class_id, r.position) is distinct from (j.class_id, j.position) or r.priority < j.priority
   union all
   select format('job %s is held otherwise than held_jobs says', j.id) from muster_private.held_jobs h
   join muster.jobs j on j.id = h.job_id

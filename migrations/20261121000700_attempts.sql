@@ -9,18 +9,6 @@ create type muster_private.attempt_ending as (
   is_final boolean
 );
 
--- Exponential, capped, with the upper half random: many jobs that failed together do not come back together.
-create function muster_private.retry_delay(failures integer, base interval, cap interval) returns interval
-language plpgsql volatile set search_path = ''
-as $$
-begin
-  return case when retry_delay.failures < 1 then interval '0'
-    else least(retry_delay.cap, retry_delay.base * power(2, least(retry_delay.failures - 1, 30))) * (0.5 + random() / 2) end;
-end
-$$;
-comment on function muster_private.retry_delay(integer, interval, interval) is
-  'How long a job waits after so many failed attempts; 0 failures give no wait';
-
 -- Ends held attempts. The caller has locked the workers and the jobs' rows in held_jobs, and has checked that the attempts
 -- are current. Jobs go to a terminal state, back to the queue, or to a later try; slots, resources and concurrency keys are
 -- given back.
@@ -52,13 +40,15 @@ begin
         when j.expires_at <= end_attempts.at then 'failed'
         when e.outcome = 'released' then 'again'
         when j.attempts - j.released_count >= j.max_attempts then 'failed'
+        when j.policy -> 'retry' ? 'final_errors' and muster_private.is_final_error(j.policy -> 'retry', e.error) then 'failed'
         else 'again'
       end as fate,
       case
         when e.is_final or e.outcome in ('released', 'succeeded', 'cancelled', 'expired') then interval '0'
         -- A lost worker says little about the job: the first time it goes on at once.
-        when e.outcome = 'lost' then muster_private.retry_delay(j.attempts - j.released_count - 1, j.retry_base, j.retry_cap)
-        else muster_private.retry_delay(j.attempts - j.released_count, j.retry_base, j.retry_cap)
+        when e.outcome = 'lost' then muster_private.retry_delay(
+          j.attempts - j.released_count - 1, j.retry_base, j.retry_cap, j.policy -> 'retry')
+        else muster_private.retry_delay(j.attempts - j.released_count, j.retry_base, j.retry_cap, j.policy -> 'retry')
       end as delay
     from unnest(end_attempts.endings) e
     join muster.jobs j on j.id = e.job_id

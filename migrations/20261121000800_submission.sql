@@ -31,6 +31,7 @@ begin
   perform muster_private.check_gates(check_job.item, check_job.index, check_job.at);
   perform muster_private.check_number(check_job.item, 'retry_base_seconds', 0, 86400);
   perform muster_private.check_number(check_job.item, 'retry_cap_seconds', 0, 86400);
+  perform muster_private.check_retry(check_job.item, check_job.index);
   if jsonb_typeof(coalesce(check_job.item -> 'secrets', '[]')) not in ('array', 'null')
     or (jsonb_typeof(check_job.item -> 'secrets') = 'array' and jsonb_array_length(check_job.item -> 'secrets') > 20) then
     perform muster_private.fail('MU004', format('Cannot submit job %s: secrets must be an array of at most 20 names', check_job.index));
@@ -80,6 +81,7 @@ begin
 
   v_class_ids := muster_private.intern_classes(store_items.tenant_id, v_classes);
 
+  perform muster_private.check_start_by(store_items.tenant_id, v_items, store_items.at);
   perform muster_private.check_inputs(store_items.tenant_id, v_items);
   perform muster_private.check_job_secrets(store_items.tenant_id, v_items);
 

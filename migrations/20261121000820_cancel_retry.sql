@@ -141,6 +141,68 @@ $$;
 comment on function muster.cancel_jobs(jsonb, uuid[], text) is
   'Cancels jobs that have not ended, and tells the workers that run them; ended jobs are answered as they are';
 
+-- Submits jobs that have ended again, in the order of their positions: as they were asked for, with what the changes say
+-- instead. What they depended on has ended; a concurrency key is waited for, whatever the policy was, as a repetition
+-- shall not drive away others. The letters of failed ones are marked, and are the caller's lock. The caller assigns.
+create function muster_private.repeat_jobs(tenant_id uuid, executor_id uuid, job_ids uuid[], changes jsonb, at timestamptz)
+returns uuid[]
+language plpgsql set search_path = ''
+as $$
+declare
+  v_old constant uuid[] := array(
+    select j.id from muster.jobs j where j.id = any (repeat_jobs.job_ids) and j.tenant_id = repeat_jobs.tenant_id order by j.position);
+  v_new constant uuid[] := array(select gen_random_uuid() from unnest(v_old));
+  v_positions constant bigint[] := array(select nextval('muster.job_positions') from unnest(v_old));
+  v_plain uuid[];
+  v_gated uuid[];
+begin
+  perform muster_private.check_job_quota(repeat_jobs.tenant_id, (select jsonb_agg('{}'::jsonb) from unnest(v_old)));
+  with stored as (
+    insert into muster.jobs as k (id, tenant_id, position, rank, type, status, waiting_for, class_id, executor_id, payload,
+      correlation_id, concurrency_key, priority, fairness_key, fairness_weight, max_attempts, retry_base, retry_cap,
+      attempt_timeout, requires, labels, secret_names, notify, policy, retry_of, run_at, start_by, expires_at, created_at,
+      updated_at, queued_at)
+    select n.new_id, o.tenant_id, n.position, n.position * 1000000, o.type,
+      case when g.has_gates then 'blocked' else 'queued' end::muster.job_status,
+      case when g.has_gates then 'concurrency' end, o.class_id, coalesce(repeat_jobs.executor_id, o.executor_id), o.payload,
+      o.correlation_id, o.concurrency_key, coalesce((repeat_jobs.changes ->> 'priority')::smallint, o.priority), o.fairness_key,
+      o.fairness_weight, coalesce((repeat_jobs.changes ->> 'max_attempts')::integer, o.max_attempts), o.retry_base, o.retry_cap,
+      o.attempt_timeout, o.requires, o.labels, o.secret_names, o.notify,
+      g.policy, o.id, repeat_jobs.at,
+      repeat_jobs.at + (o.start_by - o.created_at), repeat_jobs.at + (o.expires_at - o.created_at), repeat_jobs.at,
+      repeat_jobs.at, case when not g.has_gates then repeat_jobs.at end
+    from unnest(v_old, v_new, v_positions) n (old_id, new_id, position)
+    join muster.jobs o on o.id = n.old_id
+    -- What it came after is past, and so is what somebody else did with the first one.
+    cross join lateral (
+      select p.policy, o.concurrency_key is not null or p.policy ?| '{rate_limit,affinity,resource_ref}'::text[] as has_gates
+      from (select o.policy - '{concurrency_policy,after_policy,batch,bound_to,message}'::text[] as policy) p
+    ) g
+    returning k.id, k.tenant_id, k.has_gates, k.start_by, k.expires_at
+  ), limited as (
+    insert into muster_private.job_deadlines (job_id, tenant_id, at)
+    select s.id, s.tenant_id, least(s.start_by, s.expires_at) from stored s where num_nonnulls(s.start_by, s.expires_at) > 0
+  )
+  select array_agg(s.id) filter (where not s.has_gates), array_agg(s.id) filter (where s.has_gates)
+  into v_plain, v_gated from stored s;
+  insert into muster.job_inputs (job_id, artifact_id, tenant_id, ordinal)
+  select n.new_id, i.artifact_id, i.tenant_id, i.ordinal
+  from unnest(v_old, v_new) n (old_id, new_id) join muster.job_inputs i on i.job_id = n.old_id;
+  update muster.dead_letters l set replayed_as = n.new_id, replayed_at = repeat_jobs.at
+  from unnest(v_old, v_new) n (old_id, new_id)
+  where l.job_id = n.old_id and l.replayed_as is null and l.dismissed_at is null;
+  perform muster_private.enter_queue(v_plain);
+  perform muster_private.record_status(v_plain, repeat_jobs.at);
+  perform muster_private.admit_jobs(v_gated, true, repeat_jobs.at);
+  return array(
+    select n.new_id from unnest(repeat_jobs.job_ids) with ordinality i (id, ordinal)
+    join unnest(v_old, v_new) n (old_id, new_id) on n.old_id = i.id
+    order by i.ordinal);
+end
+$$;
+comment on function muster_private.repeat_jobs(uuid, uuid, uuid[], jsonb, timestamptz) is
+  'Submits ended jobs again as new ones, which name them in retry_of; answers the new ids in the order of the old';
+
 create function muster.retry_job(caller jsonb, job_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' set enable_seqscan = off
 as $$
@@ -148,11 +210,7 @@ declare
   v_caller constant muster_private.caller := muster_private.resolve_caller(retry_job.caller, 'submit');
   v_now constant timestamptz := muster_private.now();
   v_old constant muster.jobs := muster_private.job_of_tenant(retry_job.job_id, v_caller.tenant_id);
-  v_position constant bigint := nextval('muster.job_positions');
-  -- What it came after is past.
-  v_policy constant jsonb := v_old.policy - 'after_policy';
-  v_is_gated constant boolean := v_old.concurrency_key is not null or v_policy ?| '{rate_limit,affinity,resource_ref}'::text[];
-  v_new muster.jobs;
+  v_new uuid[];
 begin
   if v_old.type = 'muster.batch' then
     perform muster_private.fail('MU008', format('Cannot retry job %s: it is a batch', v_old.id), 'Retry the jobs of the batch that failed');
@@ -161,31 +219,11 @@ begin
     perform muster_private.fail('MU008', format('Cannot retry job %s: it is %s', v_old.id, v_old.status),
       'Only a failed or cancelled job can be retried');
   end if;
-  perform muster_private.check_job_quota(v_old.tenant_id, '[{}]');
-  insert into muster.jobs (tenant_id, position, rank, type, status, waiting_for, class_id, executor_id, payload, correlation_id,
-    concurrency_key, priority, fairness_key, fairness_weight, max_attempts, retry_base, retry_cap, attempt_timeout, requires,
-    labels, secret_names, notify, policy, retry_of, run_at, expires_at, created_at, updated_at, queued_at)
-  values (v_old.tenant_id, v_position, v_position * 1000000, v_old.type,
-    case when v_is_gated then 'blocked' else 'queued' end::muster.job_status,
-    case when v_is_gated then 'concurrency' end, v_old.class_id, coalesce(v_caller.executor_id, v_old.executor_id),
-    v_old.payload, v_old.correlation_id, v_old.concurrency_key, v_old.priority, v_old.fairness_key, v_old.fairness_weight,
-    v_old.max_attempts, v_old.retry_base, v_old.retry_cap, v_old.attempt_timeout, v_old.requires, v_old.labels,
-    v_old.secret_names, v_old.notify, v_policy, v_old.id, v_now, v_now + (v_old.expires_at - v_old.created_at),
-    v_now, v_now, case when not v_is_gated then v_now end)
-  returning * into v_new;
-  insert into muster.job_inputs (job_id, artifact_id, tenant_id, ordinal)
-  select v_new.id, i.artifact_id, i.tenant_id, i.ordinal from muster.job_inputs i where i.job_id = v_old.id;
-  if v_new.expires_at is not null then
-    insert into muster_private.job_deadlines (job_id, tenant_id, at) values (v_new.id, v_new.tenant_id, v_new.expires_at);
-  end if;
-  if v_is_gated then
-    perform muster_private.admit_jobs(array[v_new.id], true, v_now);
-  else
-    perform muster_private.enter_queue(array[v_new.id]);
-    perform muster_private.record_status(array[v_new.id], v_now);
-  end if;
-  perform muster_private.assign_jobs(v_new.tenant_id, v_now);
-  return muster_private.job_json(muster_private.job_of_tenant(v_new.id, v_new.tenant_id));
+  -- Against a replay at the same moment, which then passes it over.
+  perform from muster.dead_letters l where l.job_id = v_old.id for no key update;
+  v_new := muster_private.repeat_jobs(v_old.tenant_id, v_caller.executor_id, array[v_old.id], '{}', v_now);
+  perform muster_private.assign_jobs(v_old.tenant_id, v_now);
+  return muster_private.job_json(muster_private.job_of_tenant(v_new[1], v_old.tenant_id));
 end
 $$;
 comment on function muster.retry_job(jsonb, uuid) is

@@ -118,7 +118,7 @@ begin
   for v_stop in
     select o.worker_id,
       array_agg(row (o.id, case when o.is_expired then 'expired' when o.status = 'assigned' then 'released' else 'timed_out' end, null,
-        case when o.is_expired then jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over')
+        case when o.is_expired then muster_private.expired_error(o.expires_at, expire_attempts.at)
           when o.status = 'running' then jsonb_build_object('code', 'attempt_timeout', 'message',
             format('Attempt %s did not finish within %s seconds', o.attempts, extract(epoch from o.attempt_timeout)::integer))
         end, false)::muster_private.attempt_ending) as endings,
@@ -126,10 +126,13 @@ begin
       jsonb_agg(jsonb_build_object('jobId', o.id, 'attempt', o.attempts, 'reason',
         case when o.is_expired then 'expired' else 'timed_out' end)) as jobs
     from (
-      select j.*, coalesce(j.expires_at < expire_attempts.at, false) as is_expired
-      from muster_private.held_jobs h join muster.jobs j on j.id = h.job_id
+      -- What is assigned has not started: its deadline may still be that of the start.
+      select j.*, coalesce(d.at < expire_attempts.at, false) as is_expired
+      from muster_private.held_jobs h
+      join muster.jobs j on j.id = h.job_id
+      left join muster_private.job_deadlines d on d.job_id = h.job_id
       where h.worker_id = any (v_workers)
-        and (h.deadline_at < expire_attempts.at or j.expires_at < expire_attempts.at)
+        and (h.deadline_at < expire_attempts.at or d.at < expire_attempts.at)
       for update of h skip locked
     ) o
     group by o.worker_id
@@ -155,20 +158,34 @@ $$;
 comment on function muster_private.expire_attempts(timestamptz) is
   'Ends attempts that were not taken up or not finished in time, and jobs past their total time';
 
+create function muster_private.expired_error(expires_at timestamptz, at timestamptz) returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return jsonb_build_object('code', 'expired', 'message', case when expired_error.expires_at < expired_error.at
+    then 'The time the job was given is over' else 'No attempt had begun by the time it had to' end);
+end
+$$;
+comment on function muster_private.expired_error(timestamptz, timestamptz) is
+  'The error of a job that is given up: its whole time is over, or else the time by which it had to start';
+
 create function muster_private.expire_waiting_jobs(at timestamptz) returns integer
 language plpgsql set search_path = ''
 as $$
 declare
   v_ids uuid[];
+  v_kind record;
 begin
+  -- Those that are held were looked at before.
   v_ids := muster_private.leave_waiting(array(
-    select d.job_id from muster_private.job_deadlines d
-    where d.at < expire_waiting_jobs.at
-      and not exists (select from muster_private.held_jobs h where h.job_id = d.job_id)
-    order by d.at limit 1000));
-  perform muster_private.end_waiting_jobs(v_ids, 'failed',
-    jsonb_build_object('code', 'expired', 'message', 'The time the job was given is over: no worker took it up'),
-    expire_waiting_jobs.at);
+    select d.id from unnest(muster_private.due_jobs('deadlines', expire_waiting_jobs.at - interval '1 microsecond', 1000)) d (id)
+    where not exists (select from muster_private.held_jobs h where h.job_id = d.id)));
+  for v_kind in
+    select muster_private.expired_error(j.expires_at, expire_waiting_jobs.at) as error, array_agg(j.id) as ids
+    from muster.jobs j where j.id = any (v_ids) group by 1
+  loop
+    perform muster_private.end_waiting_jobs(v_kind.ids, 'failed', v_kind.error, expire_waiting_jobs.at);
+  end loop;
   perform muster_private.admit_jobs(
     muster_private.after_jobs_ended(v_ids, expire_waiting_jobs.at), false, expire_waiting_jobs.at);
   return cardinality(v_ids);
@@ -181,15 +198,14 @@ create function muster_private.queue_due_jobs(at timestamptz, out count integer,
 language plpgsql set search_path = ''
 as $$
 declare
+  v_ids constant uuid[] := muster_private.due_jobs('scheduled', queue_due_jobs.at, 1000);
   v_plain uuid[];
   v_gated uuid[];
 begin
   with taken as (
     delete from muster_private.scheduled_jobs s where s.job_id in (
       select d.job_id from muster_private.scheduled_jobs d
-      where d.run_at <= queue_due_jobs.at
-      order by d.run_at
-      limit 1000
+      where d.job_id = any (v_ids)
       for update skip locked)
     returning s.job_id
   ), due as (
@@ -270,6 +286,7 @@ begin
   select * into v_overdue from muster_private.expire_attempts(v_now);
   v_expired := muster_private.expire_waiting_jobs(v_now);
   select * into v_due from muster_private.queue_due_jobs(v_now);
+  perform muster_private.age_jobs(v_now);
   select * into v_late from muster_private.admit_late(null, v_now);
   v_freed := coalesce(v_freed, '{}') || v_overdue.tenant_ids || v_late.freed;
   v_queued := v_bridged || coalesce(v_lost.tenant_ids, '{}') || v_due.tenant_ids || v_runs.tenant_ids || v_late.queued

@@ -20,12 +20,12 @@ declare
 begin
   foreach v_table in array array['tenants', 'tenant_limits', 'members', 'executors', 'api_keys', 'enrollment_tokens', 'audit_log',
     'worker_devices', 'worker_heartbeats', 'job_classes', 'worker_classes', 'jobs', 'concurrency_keys', 'job_events',
-    'late_results', 'artifacts', 'job_inputs', 'schedules', 'affinities', 'resource_holders',
+    'late_results', 'dead_letters', 'artifacts', 'job_inputs', 'schedules', 'affinities', 'resource_holders',
     'queue_bridges', 'job_dependencies', 'rate_limits']
   loop
     execute format('alter table muster.%I enable row level security', v_table);
   end loop;
-  foreach v_table in array array['executors', 'worker_heartbeats', 'job_events', 'late_results', 'jobs',
+  foreach v_table in array array['executors', 'worker_heartbeats', 'job_events', 'late_results', 'dead_letters', 'jobs',
     'artifacts', 'job_inputs', 'members', 'tenant_limits', 'schedules', 'affinities', 'resource_holders',
     'queue_bridges', 'job_dependencies']
   loop

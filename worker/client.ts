@@ -1,6 +1,13 @@
 import type { z } from "zod";
 import { type HeldResource, HeldResourceList } from "../shared/contracts/affinity.ts";
 import {
+  DeadLetterList,
+  type DismissDeadLetters,
+  DismissedDeadLetters,
+  type ReplayDeadLetters,
+  ReplayedDeadLetters,
+} from "../shared/contracts/dead-letters.ts";
+import {
   Job,
   JobEventList,
   JobList,
@@ -17,6 +24,14 @@ import { retryDelay } from "./retry-delay.ts";
 import { Schedules } from "./schedules.ts";
 
 export type { HeldResource } from "../shared/contracts/affinity.ts";
+export type {
+  DeadLetter,
+  DeadLetterList,
+  DismissDeadLetters,
+  DismissedDeadLetters,
+  ReplayDeadLetters,
+  ReplayedDeadLetters,
+} from "../shared/contracts/dead-letters.ts";
 export type {
   Job,
   JobEvent,
@@ -47,6 +62,20 @@ export interface ListJobsOptions {
   readonly createdAfter?: string;
   readonly createdBefore?: string;
   /** Jobs a page, at most 200. Default 50. */
+  readonly limit?: number;
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string;
+}
+
+/** Which letters of failed jobs are listed. Instants are ISO 8601. */
+export interface ListDeadLettersOptions {
+  /** What has become of them. Default open. */
+  readonly state?: "open" | "replayed" | "dismissed";
+  readonly type?: string;
+  readonly errorCode?: string;
+  readonly after?: string;
+  readonly before?: string;
+  /** Letters a page, at most 200. Default 50. */
   readonly limit?: number;
   /** `nextCursor` of the page before. */
   readonly cursor?: string;
@@ -119,9 +148,25 @@ export class MusterClient {
   }
 
   async list(options: ListJobsOptions = {}): Promise<JobList> {
-    const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(options)) if (value !== undefined) query.set(name, String(value));
-    return await this.#call("GET", `/jobs?${query}`, JobList);
+    return await this.#call("GET", `/jobs?${queryOf(options)}`, JobList);
+  }
+
+  /** Letters of the jobs that failed for good, newest first. */
+  async deadLetters(options: ListDeadLettersOptions = {}): Promise<DeadLetterList> {
+    return await this.#call("GET", `/jobs/dead-letters?${queryOf(options)}`, DeadLetterList);
+  }
+
+  /** Submits failed jobs anew, each once; ask again with `nextCursor` as `cursor` until it is null. */
+  async replayDeadLetters(request: ReplayDeadLetters): Promise<ReplayedDeadLetters> {
+    return await this.#call("POST", "/jobs/dead-letters/replay", ReplayedDeadLetters, { json: request, repeat: false });
+  }
+
+  /** Closes letters of jobs that nobody is going to repeat; ask again with `nextCursor` as `cursor` until it is null. */
+  async dismissDeadLetters(request: DismissDeadLetters): Promise<DismissedDeadLetters> {
+    return await this.#call("POST", "/jobs/dead-letters/dismiss", DismissedDeadLetters, {
+      json: request,
+      repeat: true,
+    });
   }
 
   /** Cancels the job; one that has ended stays as it is. */
@@ -216,4 +261,10 @@ export class MusterClient {
       }
     }
   }
+}
+
+function queryOf(options: object): URLSearchParams {
+  return new URLSearchParams(
+    Object.entries(options).filter(([, value]) => value !== undefined).map(([name, value]) => [name, String(value)]),
+  );
 }

@@ -1,6 +1,10 @@
 /** The SDK: `Worker` runs jobs on this machine, `MusterClient` submits them. */
 export type { Artifact, ArtifactBody, ReadableArtifact } from "./artifacts.ts";
 export {
+  type DeadLetter,
+  type DeadLetterList,
+  type DismissDeadLetters,
+  type DismissedDeadLetters,
   type HeldResource,
   type Job,
   type JobEvent,
@@ -8,9 +12,12 @@ export {
   type JobList,
   type JobStatus,
   type JobSummary,
+  type ListDeadLettersOptions,
   type ListJobsOptions,
   MusterClient,
   type MusterClientOptions,
+  type ReplayDeadLetters,
+  type ReplayedDeadLetters,
   type SubmitJob,
   type WaitOptions,
 } from "./client.ts";

@@ -8,6 +8,7 @@ import type { Env } from "../../shared/http/env.ts";
 import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
 import { musterError } from "../../shared/errors.ts";
+import { dismissDeadLetters, listDeadLetters, replayDeadLetters } from "./dead-letter-routes.ts";
 import { closeBatch, listConcurrencyKeys, listRateLimits, setConcurrencyKey } from "./gate-routes.ts";
 import { cancelJob, getJob, listJobEvents, listJobs, rebindJob, retryJob, submitJobs, waitForJob } from "./routes.ts";
 import { untilEnded } from "./until-ended.ts";
@@ -60,6 +61,17 @@ export function createApp({ db, authenticate, log }: Deps) {
     .openapi(listRateLimits, async (c) => {
       const { limit, cursor } = c.req.valid("query");
       return c.json(await db.listRateLimits(c.var.caller, limit, cursor), 200);
+    })
+    .openapi(listDeadLetters, async (c) => c.json(await db.listDeadLetters(c.var.caller, c.req.valid("query")), 200))
+    .openapi(replayDeadLetters, async (c) => {
+      const answer = await db.replayDeadLetters(c.var.caller, c.req.valid("json"));
+      c.var.log("info", "dead_letters.replayed", { count: answer.replayed });
+      return c.json(answer, 200);
+    })
+    .openapi(dismissDeadLetters, async (c) => {
+      const answer = await db.dismissDeadLetters(c.var.caller, c.req.valid("json"));
+      c.var.log("info", "dead_letters.dismissed", { count: answer.dismissed });
+      return c.json(answer, 200);
     })
     .openapi(getJob, async (c) => c.json(await db.getJob(c.var.caller, c.req.valid("param").id), 200))
     .openapi(cancelJob, async (c) => {

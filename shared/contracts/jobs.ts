@@ -1,10 +1,12 @@
 import { z } from "zod";
 import { affinityAnswers, affinityFields } from "./affinity.ts";
 import { Id, Instant, Json, Key, Labels, text } from "./common.ts";
+import { fairnessAnswers, fairnessFields } from "./fairness.ts";
 import { gateAnswers, gateFields, SubmitBatch } from "./gates.ts";
 import { jsonBytes, unstorableJson } from "./json.ts";
 import { limits } from "./limits.ts";
 import { placement, placementAnswer, RequiredCapabilities } from "./placement.ts";
+import { retryAnswers, retryFields } from "./retry.ts";
 import { SecretNames } from "./secrets.ts";
 
 /** Held against the SQL enum `muster.job_status`. */
@@ -78,6 +80,8 @@ export const SubmitJob = z.strictObject({
     "First pause before a retry; default 1",
   ),
   retryCapSeconds: z.number().min(0).max(limits.retrySeconds).optional().describe("Longest pause; default 300"),
+  ...retryFields,
+  ...fairnessFields,
 }).meta({
   id: "SubmitJob",
   example: { type: "calc.add", payload: { a: 2, b: 3 }, requires: ["compute/basic"], idempotencyKey: "order-7" },
@@ -147,6 +151,8 @@ export const Job = z.object({
   message: z.object({ queue: z.string(), id: z.number().int() }).optional()
     .describe("The message of a bridged queue that it was made of"),
   expiresAt: Instant.nullable(),
+  ...retryAnswers,
+  ...fairnessAnswers,
   createdAt: Instant,
   updatedAt: Instant,
   queuedAt: Instant.nullable(),

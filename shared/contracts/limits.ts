@@ -66,6 +66,12 @@ export const limits = {
   /** A batch's idempotency key: those of its jobs are made of it. */
   batchKeyLength: 200,
   jobsPerBatch: 100_000,
+  /** Codes in a job's `finalErrors`, and the characters of one. */
+  finalErrors: 20,
+  errorCodeLength: 100,
+  fairnessWeight: 100,
+  /** Letters that one call replays or dismisses. */
+  deadLetters: 1_000,
   pageSize: 200,
   eventsPerPage: 500,
   waitSeconds: 55,

@@ -1,6 +1,15 @@
 import type { Caller } from "../auth/caller.ts";
+import type {
+  DeadLetterList,
+  DismissDeadLetters,
+  DismissedDeadLetters,
+  ListDeadLettersQuery,
+  ReplayDeadLetters,
+  ReplayedDeadLetters,
+} from "../contracts/dead-letters.ts";
 import type { SubmitBatch } from "../contracts/gates.ts";
 import type { Job, JobEventList, JobList, ListJobsQuery, SubmitJob, SubmitJobsAnswer } from "../contracts/jobs.ts";
+import { limits } from "../contracts/limits.ts";
 import type { SqlCall } from "./sql-call.ts";
 
 export interface JobsDb {
@@ -22,6 +31,10 @@ export interface JobsDb {
   /** Answers the batch as it is then. */
   closeBatch(caller: Caller, jobId: string): Promise<Job>;
   listJobEvents(caller: Caller, jobId: string, after: number, pageSize: number): Promise<JobEventList>;
+  listDeadLetters(caller: Caller, query: ListDeadLettersQuery): Promise<DeadLetterList>;
+  /** Answers which new job repeats which old one, and where to go on when there are more. */
+  replayDeadLetters(caller: Caller, request: ReplayDeadLetters): Promise<ReplayedDeadLetters>;
+  dismissDeadLetters(caller: Caller, request: DismissDeadLetters): Promise<DismissedDeadLetters>;
 }
 
 export function createJobsDb(call: SqlCall): JobsDb {
@@ -36,5 +49,14 @@ export function createJobsDb(call: SqlCall): JobsDb {
     rebindJob: (caller, jobId, workerId) => call("rebind_job", { jobId, workerId }, caller),
     closeBatch: (caller, jobId) => call("close_batch", { jobId }, caller),
     listJobEvents: (caller, jobId, after, pageSize) => call("list_job_events", { jobId, after, pageSize }, caller),
+    listDeadLetters: (caller, { state, limit, cursor, ...filters }) =>
+      call("list_dead_letters", { state, filters, pageSize: limit, cursor: cursor ?? null }, caller),
+    replayDeadLetters: (caller, { changes, ...selection }) =>
+      call("replay_dead_letters", { ...selected(selection), changes: changes ?? {} }, caller),
+    dismissDeadLetters: (caller, selection) => call("dismiss_dead_letters", selected(selection), caller),
   };
+}
+
+function selected({ ids, filter, limit, cursor }: DismissDeadLetters): Record<string, unknown> {
+  return { ids: ids ?? null, filter: filter ?? null, most: limit ?? limits.deadLetters, cursor: cursor ?? null };
 }

@@ -185,7 +185,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "retry-without-backoff",
     breaks: "A failed job is queued again at once",
     file: attempts,
-    find: "else muster_private.retry_delay(j.attempts - j.released_count, j.retry_base, j.retry_cap)",
+    find:
+      "else muster_private.retry_delay(j.attempts - j.released_count, j.retry_base, j.retry_cap, j.policy -> 'retry')",
     replace: "else interval '0'",
     tests: ["tests/sql/complete_jobs.test.ts", model],
   },

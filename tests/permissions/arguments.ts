@@ -50,6 +50,7 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
   create_tenant: () => ({ name: crypto.randomUUID() }),
   delete_schedule: ({ schedule }) => ({ schedule_id: schedule.id }),
   delete_secret: () => ({ name: "OLD" }),
+  dismiss_dead_letters: () => ({ filter: {} }),
   drain_worker: ({ worker }) => ({ worker_id: worker.id }),
   enroll_worker: ({ tokenHash }) => ({
     token_hash: tokenHash,
@@ -78,6 +79,7 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
   list_artifacts: ({ queued }) => ({ job_id: queued.id }),
   list_audit: () => ({}),
   list_concurrency_keys: () => ({}),
+  list_dead_letters: () => ({}),
   list_enrollment_tokens: () => ({}),
   list_job_events: ({ queued }) => ({ job_id: queued.id }),
   list_jobs: () => ({}),
@@ -98,6 +100,7 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
   remove_member: ({ memberId }) => ({ user_id: memberId }),
   rebind_job: ({ queued }) => ({ job_id: queued.id, worker_id: null }),
   release_resources: () => ({ names: ["model"] }),
+  replay_dead_letters: () => ({ filter: {} }),
   report_events: ({ held }) => ({ events: [{ ...held, number: 1, kind: "progress", data: {} }] }),
   resume_schedule: ({ schedule }) => ({ schedule_id: schedule.id }),
   resume_worker: ({ worker }) => ({ worker_id: worker.id }),

@@ -37,6 +37,7 @@ export const functions = readTextTable(`
   create_tenant              -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   delete_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   delete_secret              -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
+  dismiss_dead_letters       -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       -       -             ok
   drain_worker               -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   enroll_worker              -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   finish_artifact            -     -         -       -          -       -      -            -          -            -             -       -       -             ok
@@ -57,6 +58,7 @@ export const functions = readTextTable(`
   list_artifacts             -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   list_audit                 -     MU002     MU002   MU002      MU002   ok     none         MU002      MU002        MU002         -       -       -             ok
   list_concurrency_keys      -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
+  list_dead_letters          -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
   list_enrollment_tokens     -     MU002     MU002   MU002      ok      ok     none         MU002      MU002        ok            -       -       -             ok
   list_job_events            -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
   list_jobs                  -     MU002     ok      ok         ok      ok     none         ok         ok           ok            -       -       -             ok
@@ -77,6 +79,7 @@ export const functions = readTextTable(`
   reject_artifact            -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   release_resources          -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   remove_member              -     MU002     MU002   MU002      MU002   ok     MU003        MU002      MU002        MU002         -       -       -             ok
+  replay_dead_letters        -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       -       -             ok
   report_events              -     -         -       -          -       -      -            -          -            -             -       ok      none          -
   resume_schedule            -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        MU002         -       -       -             ok
   resume_worker              -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
@@ -108,6 +111,7 @@ export const tables = readTextTable(`
   muster.artifacts                -     none      own     own        own     own    -       -       -             all
   muster.audit_log                -     none      none    none       none    own    -       -       -             all
   muster.concurrency_keys         -     none      none    none       none    none   -       -       -             all
+  muster.dead_letters             -     none      own     own        own     own    -       -       -             all
   muster.enrollment_tokens        -     none      none    none       none    none   -       -       -             all
   muster.executors                -     none      own     own        own     own    -       -       -             all
   muster.job_classes              -     none      none    none       none    none   -       -       -             all
@@ -146,6 +150,7 @@ export const tables = readTextTable(`
   muster_private.refused_joins    -     -         -       -          -       -      -       -       -             -
   muster_private.scheduled_jobs   -     -         -       -          -       -      -       -       -             -
   muster_private.scheduler_state  -     -         -       -          -       -      -       -       -             -
+  muster_private.sweep_places     -     -         -       -          -       -      -       -       -             -
   muster_private.unsettled_jobs   -     -         -       -          -       -      -       -       -             -
   muster_private.used_proofs      -     -         -       -          -       -      -       -       -             -
   muster_private.waiting_counts   -     -         -       -          -       -      -       -       -             -
@@ -198,6 +203,7 @@ export const routes = readTextTable(`
   GET /jobs                              401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /jobs/concurrency-keys             401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /jobs/rate-limits                  401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
+  GET /jobs/dead-letters                 401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /jobs/{id}                         401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/events                  401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/wait                    401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
@@ -222,6 +228,8 @@ export const routes = readTextTable(`
   POST /enroll/tokens                    401     401      403       403     403        ok      ok     none         403        403          ok            401     403     403           ok
   POST /enroll/tokens/{id}/revoke        401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /jobs                             401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
+  POST /jobs/dead-letters/dismiss        401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
+  POST /jobs/dead-letters/replay         401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
   POST /jobs/{id}/cancel                 401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /jobs/{id}/rebind                 401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /jobs/{id}/close                  401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok

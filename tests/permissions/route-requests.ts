@@ -66,6 +66,7 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
   "GET /jobs": () => Promise.resolve({ path: "/jobs" }),
   "GET /jobs/concurrency-keys": () => Promise.resolve({ path: "/jobs/concurrency-keys" }),
   "GET /jobs/rate-limits": () => Promise.resolve({ path: "/jobs/rate-limits" }),
+  "GET /jobs/dead-letters": () => Promise.resolve({ path: "/jobs/dead-letters" }),
   "GET /jobs/{id}": async (scene) => ({ path: `/jobs/${await newJob(scene)}` }),
   "GET /jobs/{id}/events": async (scene) => ({ path: `/jobs/${await newJob(scene)}/events` }),
   "GET /jobs/{id}/wait": async (scene) => ({ path: `/jobs/${await endedJob(scene)}/wait` }),
@@ -87,6 +88,10 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
     json: { workerId, proof: await device.refreshProof(workerId) },
   }),
   "POST /jobs": () => Promise.resolve({ path: "/jobs", json: job }),
+  "POST /jobs/dead-letters/dismiss": () =>
+    Promise.resolve({ path: "/jobs/dead-letters/dismiss", json: { filter: { type: "nobody's" } } }),
+  "POST /jobs/dead-letters/replay": () =>
+    Promise.resolve({ path: "/jobs/dead-letters/replay", json: { filter: { type: "nobody's" } } }),
   "POST /jobs/{id}/cancel": async (scene) => ({ path: `/jobs/${await newJob(scene)}/cancel`, method: "POST" }),
   "POST /jobs/{id}/close": async (scene) => {
     const { body } = await scene.admin("/jobs", { json: { jobs: [], batch: { open: true } } });

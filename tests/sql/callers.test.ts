@@ -53,6 +53,9 @@ const functions: Record<string, { args: (world: World) => Args }> = {
   list_concurrency_keys: { args: () => ({}) },
   set_concurrency_key: { args: () => ({ key: "printer", max_running: 1 }) },
   list_rate_limits: { args: () => ({}) },
+  list_dead_letters: { args: () => ({}) },
+  replay_dead_letters: { args: () => ({ filter: {} }) },
+  dismiss_dead_letters: { args: () => ({ filter: {} }) },
   create_artifact: {
     args: () => ({ artifact: { name: "a", size_bytes: 1, sha256: "0".repeat(64) } }),
   },
