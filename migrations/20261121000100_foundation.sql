@@ -47,7 +47,7 @@ $$;
 comment on function muster_private.fail(text, text, text) is 'Raises one of the errors listed in docs/errors.md';
 
 create function muster_private.iso(at timestamptz) returns text
-language plpgsql immutable set search_path = ''
+language plpgsql immutable strict set search_path = ''
 as $$
 begin
   return pg_catalog.to_char(iso.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');

@@ -273,19 +273,23 @@ comment on function muster_private.policy_of(jsonb) is 'The policy of a job that
 create function muster_private.job_json(job muster.jobs) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
+declare
+  v_worker_name text;
+  v_inputs jsonb;
 begin
-  return (
-    select jsonb_build_object(
+  if job.worker_id is not null then
+    select w.name into v_worker_name from muster.worker_devices w where w.id = job.worker_id;
+  end if;
+  select coalesce(jsonb_agg(i.artifact_id order by i.ordinal), '[]') into v_inputs from muster.job_inputs i where i.job_id = job.id;
+  return jsonb_build_object(
       'id', job.id, 'tenant_id', job.tenant_id, 'type', job.type, 'status', job.status,
-      'executor_id', job.executor_id, 'worker_id', job.worker_id,
-      'worker_name', (select w.name from muster.worker_devices w where w.id = job.worker_id),
+      'executor_id', job.executor_id, 'worker_id', job.worker_id, 'worker_name', v_worker_name,
       'payload', job.payload, 'result', job.result, 'error', job.error,
       'progress', job.progress, 'progress_note', job.progress_note,
       'idempotency_key', job.idempotency_key, 'correlation_id', job.correlation_id,
       'concurrency_key', job.concurrency_key, 'priority', job.priority,
       'attempts', job.attempts, 'max_attempts', job.max_attempts, 'requires', job.requires, 'labels', job.labels,
-      'inputs', coalesce(
-        (select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = job.id), '[]'),
+      'inputs', v_inputs,
       'secrets', job.secret_names, 'notify', job.notify, 'retry_of', job.retry_of,
       'attempt_timeout_seconds', extract(epoch from job.attempt_timeout)::integer,
       'fairness_key', job.fairness_key, 'fairness_weight', job.fairness_weight,
@@ -298,8 +302,7 @@ begin
       'created_at', muster_private.iso(job.created_at), 'updated_at', muster_private.iso(job.updated_at),
       'queued_at', muster_private.iso(job.queued_at), 'assigned_at', muster_private.iso(job.assigned_at),
       'started_at', muster_private.iso(job.started_at), 'finished_at', muster_private.iso(job.finished_at))
-    || muster_private.placement_json(job.class_id)
-  );
+    || muster_private.placement_json(job.class_id);
 end
 $$;
 comment on function muster_private.job_json(muster.jobs) is 'A job as its callers see it';

@@ -39,6 +39,34 @@ $$;
 comment on function muster_private.record_status(uuid[], timestamptz) is
   'Adds the present status of the jobs to their events, and to the audit log';
 
+-- Of jobs that are new, and were stored with the number of this event.
+create function muster_private.record_stored(job_ids uuid[], at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  v_actor jsonb;
+begin
+  if coalesce(cardinality(record_stored.job_ids), 0) = 0 then
+    return;
+  end if;
+  v_actor := muster_private.current_actor();
+  with stored as (
+    select j.id, j.last_sequence, j.tenant_id, j.status from muster.jobs j where j.id = any (record_stored.job_ids)
+  ), recorded as (
+    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+    select s.id, s.last_sequence, s.tenant_id, 0, 'status', jsonb_build_object('status', s.status), record_stored.at
+    from stored s
+  )
+  insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
+  select p.tenant_id, v_actor, 'jobs.changed', 'jobs', jsonb_build_object('jobs',
+    jsonb_agg(jsonb_build_object('id', p.id, 'attempt', 0, 'status', p.status))), record_stored.at
+  from (select s.*, (row_number() over (partition by s.tenant_id) - 1) / 500 as part from stored s) p
+  group by p.tenant_id, p.part;
+end
+$$;
+comment on function muster_private.record_stored(uuid[], timestamptz) is
+  'Adds the first status of new jobs to their events, and to the audit log';
+
 -- Numbers continue the job's own count; the worker's number makes a repeated report harmless.
 create function muster_private.store_events(worker muster.worker_devices, events jsonb, at timestamptz) returns jsonb
 language plpgsql set search_path = ''

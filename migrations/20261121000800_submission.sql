@@ -64,8 +64,22 @@ declare
   v_free uuid[];
 begin
   perform muster_private.check_patterns(store_items.items);
-  perform muster_private.check_job(i.item, i.index::integer - 1, store_items.at)
-  from jsonb_array_elements(store_items.items) with ordinality i (item, index);
+  -- Jobs of a batch are mostly alike: what they share is looked at once, and a job that has something else by itself.
+  perform muster_private.check_job(
+    coalesce(i.shape, (array_agg(i.item))[1]), min(i.index)::integer - 1, store_items.at)
+  from (
+    select e.item, e.index, s.shape
+    from jsonb_array_elements(store_items.items) with ordinality e (item, index)
+    cross join lateral (
+      select case when jsonb_typeof(e.item) = 'object'
+          and coalesce(octet_length((e.item -> 'payload')::text) <= 524288
+            and (pg_column_size(e.item -> 'payload') <= 200 or not jsonb_path_exists(e.item -> 'payload', 'strict $.**{101}')), true)
+          and (not e.item ? 'idempotency_key'
+            or (jsonb_typeof(e.item -> 'idempotency_key') = 'string' and length(e.item ->> 'idempotency_key') between 1 and 255))
+        then e.item - '{payload,idempotency_key}'::text[] end as shape
+    ) s
+  ) i
+  group by i.shape, case when i.shape is null then i.index end;
 
   -- Each item gets its id, its place in the order and its class before anything is stored. Most of a batch ask for the same.
   v_classes := muster_private.classes_of(store_items.items);
@@ -91,7 +105,8 @@ begin
     insert into muster.jobs (
       id, tenant_id, position, rank, type, status, waiting_for, class_id, executor_id, payload, idempotency_key, correlation_id,
       concurrency_key, priority, fairness_key, fairness_weight, max_attempts, retry_base, retry_cap, attempt_timeout,
-      requires, labels, secret_names, notify, parent_id, policy, run_at, start_by, expires_at, created_at, updated_at, queued_at)
+      requires, labels, secret_names, notify, parent_id, policy, run_at, start_by, expires_at, created_at, updated_at, queued_at,
+      last_sequence)
     select (i ->> 'id')::uuid, store_items.tenant_id, (i ->> 'position')::bigint, (i ->> 'position')::bigint * 1000000, i ->> 'type',
       (case when g.is_later then 'scheduled' when g.has_gates then 'blocked' else 'queued' end)::muster.job_status,
       case when g.has_gates and not g.is_later then 'concurrency' end,
@@ -108,7 +123,8 @@ begin
       coalesce((i ->> 'notify')::boolean, false), (i ->> 'parent_id')::uuid, g.policy,
       greatest(coalesce((i ->> 'run_at')::timestamptz, store_items.at), store_items.at), (i ->> 'start_by')::timestamptz,
       store_items.at + make_interval(secs => (i ->> 'timeout_seconds')::double precision),
-      store_items.at, store_items.at, case when not g.is_later and not g.has_gates then store_items.at end
+      store_items.at, store_items.at, case when not g.is_later and not g.has_gates then store_items.at end,
+      (g.is_later or not g.has_gates)::integer
     from jsonb_array_elements(v_items) i
     cross join lateral (
       select p.policy, coalesce((i ->> 'run_at')::timestamptz > store_items.at, false) as is_later,
@@ -137,7 +153,7 @@ begin
   group by 1, 2;
 
   perform muster_private.enter_queue(v_plain);
-  perform muster_private.record_status(v_plain, store_items.at);
+  perform muster_private.record_stored(v_plain, store_items.at);
 
   -- What is still to come sets the limit of its key as well.
   insert into muster.concurrency_keys as c (tenant_id, key, max_running)
