@@ -28,7 +28,7 @@ const tagDescriptions: Readonly<Record<string, string>> = {
   api: "What describes the API itself, to anybody",
 };
 
-const methods = ["get", "post", "patch", "delete"] as const;
+const methods = ["get", "post", "put", "patch", "delete"] as const;
 
 /**
  * Adds to a generated OpenAPI document what is true of every operation of some shape and is therefore written once:
