@@ -16,6 +16,7 @@ import {
   userOf,
 } from "../support/actors.ts";
 import { type Actor, type Answer, service, TestDatabase } from "../support/database.ts";
+import { createSchedule } from "../support/schedules.ts";
 
 /** Tables of which a member sees the rows of its tenants, and those of which it sees nothing. */
 const seenByMembers = [
@@ -28,6 +29,7 @@ const seenByMembers = [
   "late_results",
   "members",
   "resource_holders",
+  "schedules",
   "tenant_limits",
   "tenants",
   "worker_devices",
@@ -165,6 +167,7 @@ async function createWorld(db: TestDatabase): Promise<World> {
   const worker = await createWorker(db, tenant);
   const input = await createInput(db, tenant);
   await createSecret(db, tenant, "KEY");
+  await createSchedule(db, tenant);
   const jobs = await submit(db, tenant, { inputs: [input.id] }, { concurrency_key: "k" }, {});
   const [claimed] = await worker.claim();
   await worker.complete([succeeded(claimed!, { secret: tenant.id })]);
