@@ -57,7 +57,7 @@ declare
   v_first integer;
   v_last integer;
   v_step integer;
-  v_numbers integer[] := '{}';
+  v_numbers integer[] := array[]::integer[];
 begin
   foreach v_item in array regexp_split_to_array(read_cron_field.field, ',') loop
     v_parts := regexp_match(v_item, '^(?:(\*)|([a-z0-9]+)(?:-([a-z0-9]+))?)(?:/(\d{1,3}))?$');
@@ -91,9 +91,9 @@ create function muster_private.read_cron_weekdays(cron text, field text) returns
 language plpgsql immutable set search_path = ''
 as $$
 declare
-  v_names constant text[] := '{sun,mon,tue,wed,thu,fri,sat}';
+  v_names constant text[] := array['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
   v_item text;
-  v_codes integer[] := '{}';
+  v_codes integer[] := array[]::integer[];
 begin
   foreach v_item in array regexp_split_to_array(read_cron_weekdays.field, ',') loop
     if v_item ~ '^[a-z0-9]+#[1-5l]$' then
@@ -142,7 +142,7 @@ begin
   v_cron.hours := muster_private.read_cron_field(read_cron.cron, v_fields[2], 0, 23);
   v_cron.is_last_day := 'l' = any (regexp_split_to_array(v_fields[3], ','));
   if v_fields[3] ~ '^l(,l)*$' then
-    v_cron.days := '{}';
+    v_cron.days := array[]::integer[];
   else
     v_cron.days := muster_private.read_cron_field(read_cron.cron,
       array_to_string(array_remove(regexp_split_to_array(v_fields[3], ','), 'l'), ','), 1, 31);

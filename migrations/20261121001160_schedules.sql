@@ -238,7 +238,8 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_caller constant muster_private.caller := muster_private.resolve_scheduler(change_schedule.caller);
-  v_names constant text[] := '{name,cron,time_zone,job,overlap,catch_up,jitter_seconds,starts_at,ends_at}';
+  v_names constant text[] := array[
+    'name', 'cron', 'time_zone', 'job', 'overlap', 'catch_up', 'jitter_seconds', 'starts_at', 'ends_at'];
   v_schedule muster.schedules;
   v_unknown text;
 begin
@@ -367,7 +368,7 @@ as $$
 declare
   v_cron muster_private.cron;
   v_next timestamptz := coalesce(preview_schedule.after, muster_private.now());
-  v_runs jsonb := '[]';
+  v_runs jsonb := '[]'::jsonb;
 begin
   perform muster_private.resolve_caller(preview_schedule.caller, 'read');
   v_cron := muster_private.read_cron(preview_schedule.cron);

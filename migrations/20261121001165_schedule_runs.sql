@@ -1,5 +1,5 @@
--- The runs of schedules. The row of a schedule, taken by skip locked, is what makes a run happen once: next_run_at moves on in the
--- transaction that submits. The idempotency key says the same of the job, and names the run.
+-- The runs of schedules. The row of a schedule, taken by skip locked, is what makes a run happen once: next_run_at moves
+-- on in the transaction that submits. The idempotency key says the same of the job, and names the run.
 create function muster_private.scheduled_item(schedule muster.schedules, run_at timestamptz, at timestamptz) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -37,7 +37,7 @@ begin
     v_runs := v_run || v_runs;
   end loop;
   if schedule.catch_up = 'none' and v_runs[1] < due_runs.at - interval '1 minute' then
-    return '{}';
+    return array[]::timestamptz[];
   end if;
   return v_runs;
 end
@@ -147,7 +147,7 @@ declare
   v_most_jobs constant integer := 500;
   v_lock_timeout constant text := current_setting('lock_timeout');
   v_due constant uuid[] := muster_private.due_schedules(run_schedules.at, v_most_schedules);
-  v_busy uuid[] := '{}';
+  v_busy uuid[] := array[]::uuid[];
   v_id uuid;
   v_schedule muster.schedules;
 begin
