@@ -129,32 +129,12 @@ end
 $$;
 comment on function muster_private.tg_queue__note_purged() is 'Notes that a queue was emptied, to cancel the jobs of its messages at the commit';
 
--- What cannot become a job becomes one that has failed: the sender's transaction is not the place to say so. Its end
--- archives the message.
-create function muster_private.refuse_message(bridge muster.queue_bridges, msg_id bigint, error jsonb, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  v_jobs constant uuid[] := (muster_private.store_jobs((refuse_message.bridge).tenant_id, null,
-    jsonb_build_array(jsonb_build_object('type', (refuse_message.bridge).type, 'payload', '{}'::jsonb,
-      'message', jsonb_build_object('queue', (refuse_message.bridge).queue, 'id', refuse_message.msg_id))),
-    null, refuse_message.at)).job_ids;
-begin
-  update muster_private.queue_messages b set job_id = v_jobs[1]
-  where b.queue = (refuse_message.bridge).queue and b.msg_id = refuse_message.msg_id;
-  perform muster_private.leave_waiting(v_jobs);
-  perform muster_private.end_waiting_jobs(v_jobs, 'failed', refuse_message.error, refuse_message.at);
-end
-$$;
-comment on function muster_private.refuse_message(muster.queue_bridges, bigint, jsonb, timestamptz) is
-  'Makes of a message that cannot be a job one that has failed';
-
-create function muster_private.message_item(bridge muster.queue_bridges, message jsonb, run_at timestamptz, at timestamptz) returns jsonb
+create function muster_private.message_item(bridge muster.queue_bridges, message jsonb, at timestamptz) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
   v_headers constant jsonb := case when jsonb_typeof(message_item.message -> 'headers') = 'object'
-    then message_item.message -> 'headers' else '{}' end;
+    then message_item.message -> 'headers' else '{}'::jsonb end;
   v_correlation constant text := left(coalesce(v_headers ->> 'correlation_id', v_headers ->> 'correlationId',
     v_headers ->> 'x-correlation-id'), 255);
 begin
@@ -162,12 +142,61 @@ begin
       'type', (message_item.bridge).type,
       'message', jsonb_build_object('queue', (message_item.bridge).queue, 'id', message_item.message -> 'msg_id'),
       'correlation_id', nullif(v_correlation, ''),
-      'run_at', case when message_item.run_at > message_item.at then muster_private.iso(message_item.run_at) end))
+      'run_at', case when (message_item.message ->> 'run_at')::timestamptz > message_item.at then message_item.message -> 'run_at' end))
     || jsonb_build_object('payload', coalesce(message_item.message -> 'message', 'null'));
 end
 $$;
-comment on function muster_private.message_item(muster.queue_bridges, jsonb, timestamptz, timestamptz) is
+comment on function muster_private.message_item(muster.queue_bridges, jsonb, timestamptz) is
   'The job that a message asks for, as submit_jobs() takes it';
+
+create function muster_private.store_messages(bridge muster.queue_bridges, items jsonb, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  v_jobs uuid[];
+begin
+  if coalesce(jsonb_array_length(store_messages.items), 0) = 0 then
+    return;
+  end if;
+  v_jobs := (muster_private.store_jobs((store_messages.bridge).tenant_id, null, store_messages.items, null, store_messages.at)).job_ids;
+  update muster_private.queue_messages b set job_id = v_jobs[i.n]
+  from jsonb_array_elements(store_messages.items) with ordinality i (item, n)
+  where b.queue = (store_messages.bridge).queue and b.msg_id = (i.item -> 'message' ->> 'id')::bigint;
+end
+$$;
+comment on function muster_private.store_messages(muster.queue_bridges, jsonb, timestamptz) is 'Makes jobs of items that messages asked for';
+
+-- What cannot become a job becomes one that has failed: the sender's transaction is not the place to say so. Its end
+-- archives the message.
+create function muster_private.refuse_messages(bridge muster.queue_bridges, items jsonb, at timestamptz) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+  v_item jsonb;
+  v_good jsonb := '[]'::jsonb;
+  v_id bigint;
+  v_job_id uuid;
+begin
+  for v_item in select i from jsonb_array_elements(refuse_messages.items) i loop
+    begin
+      perform muster_private.check_job(v_item, 0, take_messages.at);
+      v_good := v_good || jsonb_build_array(v_item);
+    exception when sqlstate 'MU004' or sqlstate 'MU005' or sqlstate 'MU015' then
+      v_id := (v_item -> 'message' ->> 'id')::bigint;
+      perform muster_private.store_messages(refuse_messages.bridge, jsonb_build_array(jsonb_build_object(
+        'type', (refuse_messages.bridge).type, 'payload', '{}'::jsonb, 'message', v_item -> 'message')), refuse_messages.at);
+      select b.job_id into strict v_job_id from muster_private.queue_messages b
+      where b.queue = (refuse_messages.bridge).queue and b.msg_id = v_id;
+      perform muster_private.leave_waiting(array[v_job_id]);
+      perform muster_private.end_waiting_jobs(array[v_job_id], 'failed',
+        jsonb_build_object('code', 'message_refused', 'message', sqlerrm), refuse_messages.at);
+    end;
+  end loop;
+  return v_good;
+end
+$$;
+comment on function muster_private.refuse_messages(muster.queue_bridges, jsonb, timestamptz) is
+  'Makes of messages that cannot be jobs ones that have failed; answers the items of the others';
 
 -- Makes jobs of up to 500 messages that wait for it; those of the given numbers, or whichever come first. What fails
 -- fails for all of them and changes nothing: a quota that is full leaves them in the queue, and the tick tries again.
@@ -178,43 +207,32 @@ as $$
 declare
   v_bridge muster.queue_bridges;
   v_table constant regclass := muster_private.queue_table(take_messages.queue);
-  v_message record;
-  v_item jsonb;
-  v_items jsonb := '[]'::jsonb;
-  v_ids bigint[] := array[]::bigint[];
-  v_jobs uuid[];
-  v_count integer := 0;
+  v_messages jsonb;
+  v_items jsonb;
+  v_count integer;
 begin
   select * into v_bridge from muster.queue_bridges b where b.queue = take_messages.queue;
   if not found or v_table is null then
     return 0;
   end if;
-  for v_message in execute format(
-    'select b.msg_id, b.run_at, to_jsonb(q) as document, pg_catalog.pg_column_size(q.message) as bytes
-     from muster_private.queue_messages b
-     join %s q on q.msg_id = b.msg_id
-     where b.queue = $1 and b.job_id is null and ($2 is null or b.msg_id = any ($2))
-     order by b.msg_id limit 500
-     for no key update of b skip locked', v_table)
-    using take_messages.queue, take_messages.msg_ids
-  loop
-    v_count := v_count + 1;
-    begin
-      v_item := muster_private.message_item(v_bridge, v_message.document, v_message.run_at, take_messages.at);
-      perform muster_private.check_job(v_item, 0, take_messages.at);
-      v_items := v_items || v_item;
-      v_ids := v_ids || v_message.msg_id;
-    exception when others then
-      perform muster_private.refuse_message(v_bridge, v_message.msg_id,
-        jsonb_build_object('code', 'message_refused', 'message', sqlerrm), take_messages.at);
-    end;
-  end loop;
-  if cardinality(v_ids) > 0 then
-    v_jobs := (muster_private.store_jobs(v_bridge.tenant_id, null, v_items, null, take_messages.at)).job_ids;
-    update muster_private.queue_messages b set job_id = n.job_id
-    from unnest(v_ids, v_jobs) n (msg_id, job_id)
-    where b.queue = take_messages.queue and b.msg_id = n.msg_id;
+  execute format(
+    'select jsonb_agg(to_jsonb(t)) from (
+       select q.*, b.run_at from muster_private.queue_messages b
+       join %s q on q.msg_id = b.msg_id
+       where b.queue = $1 and b.job_id is null and ($2 is null or b.msg_id = any ($2))
+       order by b.msg_id limit 500
+       for no key update of b skip locked) t', v_table)
+  into v_messages using take_messages.queue, take_messages.msg_ids;
+  select jsonb_agg(muster_private.message_item(v_bridge, m, take_messages.at)), count(*) into v_items, v_count
+  from jsonb_array_elements(v_messages) m;
+  if v_count = 0 then
+    return 0;
   end if;
+  begin
+    perform muster_private.store_messages(v_bridge, v_items, take_messages.at);
+  exception when sqlstate 'MU004' or sqlstate 'MU005' or sqlstate 'MU015' then
+    perform muster_private.store_messages(v_bridge, muster_private.refuse_messages(v_bridge, v_items, take_messages.at), take_messages.at);
+  end;
   return v_count;
 exception when others then
   raise log 'Cannot make jobs of messages in queue %: % (%)', take_messages.queue, sqlerrm, sqlstate;
