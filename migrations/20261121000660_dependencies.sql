@@ -214,6 +214,31 @@ $$;
 comment on function muster_private.free_dependents(uuid[], timestamptz) is
   'Lets jobs go that come after jobs that have ended; answers those that wait for no other';
 
+-- By index from each job to the next, however few rows there seem to be: a chain has as many steps as jobs.
+create function muster_private.doomed_jobs(ended uuid[], most integer) returns table (job_id uuid, after_id uuid)
+language plpgsql stable set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with recursive doomed as (
+    select d.job_id, d.after_id from muster_private.open_dependencies d
+    join muster.jobs p on p.id = d.after_id
+    join muster.jobs j on j.id = d.job_id
+    where d.after_id = any (doomed_jobs.ended) and p.status in ('failed', 'cancelled')
+      and j.policy ->> 'after_policy' is distinct from 'ended' and j.finished_at is null
+    union
+    select d.job_id, d.after_id from doomed o
+    join muster_private.open_dependencies d on d.after_id = o.job_id
+    join muster.jobs j on j.id = d.job_id
+    where j.policy ->> 'after_policy' is distinct from 'ended' and j.finished_at is null
+  )
+  select o.job_id, o.after_id from doomed o limit doomed_jobs.most;
+end
+$$;
+comment on function muster_private.doomed_jobs(uuid[], integer) is
+  'Jobs that come after jobs that did not succeed, and those after them; each with one that it comes after';
+
 -- A chain, however long, is found by one query and ended by one statement.
 create function muster_private.fail_dependents(ended uuid[], at timestamptz) returns uuid[]
 language plpgsql set search_path = ''
@@ -224,23 +249,11 @@ declare
   v_causes uuid[];
   v_taken uuid[];
 begin
-  with recursive doomed as (
-    select d.job_id, d.after_id from muster_private.open_dependencies d
-    join muster.jobs p on p.id = d.after_id
-    join muster.jobs j on j.id = d.job_id
-    where d.after_id = any (fail_dependents.ended) and p.status in ('failed', 'cancelled')
-      and j.policy ->> 'after_policy' is distinct from 'ended' and j.finished_at is null
-    union
-    select d.job_id, d.after_id from doomed o
-    join muster_private.open_dependencies d on d.after_id = o.job_id
-    join muster.jobs j on j.id = d.job_id
-    where j.policy ->> 'after_policy' is distinct from 'ended' and j.finished_at is null
-  ), first as (
-    select o.job_id, o.after_id from doomed o limit v_most
-  ), each as (
-    select distinct on (s.job_id) s.job_id, s.after_id from first s order by s.job_id, s.after_id
-  )
-  select array_agg(e.job_id), array_agg(e.after_id) into v_ids, v_causes from each e;
+  select array_agg(e.job_id), array_agg(e.after_id) into v_ids, v_causes
+  from (
+    select distinct on (d.job_id) d.job_id, d.after_id from muster_private.doomed_jobs(fail_dependents.ended, v_most) d
+    order by d.job_id, d.after_id
+  ) e;
   if v_ids is null then
     return '{}';
   end if;

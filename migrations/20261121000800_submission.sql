@@ -28,7 +28,9 @@ begin
   perform muster_private.check_number(check_job.item, 'attempt_timeout_seconds', 1, 604800);
   perform muster_private.check_number(check_job.item, 'timeout_seconds', 1, 604800);
   perform muster_private.check_number(check_job.item, 'concurrency_limit', 1, 1000);
-  perform muster_private.check_gates(check_job.item, check_job.index, check_job.at);
+  if check_job.item ?| '{concurrency_policy,rate_limit,after,after_policy,parent_id}'::text[] or check_job.item ->> 'type' like 'muster.%' then
+    perform muster_private.check_gates(check_job.item, check_job.index, check_job.at);
+  end if;
   perform muster_private.check_number(check_job.item, 'retry_base_seconds', 0, 86400);
   perform muster_private.check_number(check_job.item, 'retry_cap_seconds', 0, 86400);
   perform muster_private.check_retry(check_job.item, check_job.index);

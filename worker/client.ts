@@ -16,6 +16,7 @@ import {
   SubmitJobsAnswer,
   WaitedJob,
 } from "../shared/contracts/jobs.ts";
+import type { SubmitBatch } from "../shared/contracts/gates.ts";
 import { MusterError, UnavailableError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
 import { type Artifact, type ArtifactBody, Artifacts, type ReadableArtifact } from "./artifacts.ts";
@@ -57,6 +58,8 @@ export interface ListJobsOptions {
   readonly status?: JobStatus | readonly JobStatus[];
   readonly type?: string;
   readonly workerId?: string;
+  /** Jobs of this batch. */
+  readonly parentId?: string;
   readonly correlationId?: string;
   readonly idempotencyKey?: string;
   readonly createdAfter?: string;
@@ -128,6 +131,22 @@ export class MusterClient {
   async submitMany(jobs: readonly SubmitJob[]): Promise<{ job: Job; created: boolean }[]> {
     const repeat = jobs.every((job) => job.idempotencyKey !== undefined);
     return (await this.#call("POST", "/jobs", SubmitJobsAnswer, { json: { jobs }, repeat })).jobs;
+  }
+
+  /** Submits up to 1,000 jobs with a parent, which ends when they have; an open one takes more, by `parentId`. */
+  async submitBatch(
+    jobs: readonly SubmitJob[],
+    batch: SubmitBatch = {},
+  ): Promise<{ batch: Job; jobs: { job: Job; created: boolean }[] }> {
+    const repeat = batch.idempotencyKey !== undefined;
+    const answer = await this.#call("POST", "/jobs", SubmitJobsAnswer, { json: { jobs, batch }, repeat });
+    if (answer.batch === undefined) throw new UnavailableError("The answer names no batch");
+    return { batch: answer.batch, jobs: answer.jobs };
+  }
+
+  /** Takes no more jobs into an open batch; it ends once those it has have ended. */
+  async closeBatch(jobId: string): Promise<Job> {
+    return await this.#call("POST", `/jobs/${encodeURIComponent(jobId)}/close`, Job, { json: {}, repeat: true });
   }
 
   async get(jobId: string): Promise<Job> {
