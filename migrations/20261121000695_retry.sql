@@ -64,7 +64,8 @@ create function muster_private.retry_delay(failures integer, base interval, cap 
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_jitter constant double precision := coalesce((retry_delay.retry ->> 'jitter')::double precision, 0.5);
+  -- Rounded: a number that is almost nothing would be out of range in the product.
+  v_jitter constant double precision := coalesce(round((retry_delay.retry ->> 'jitter')::numeric, 6), 0.5);
 begin
   return case when retry_delay.failures < 1 then interval '0'
     else least(retry_delay.cap, retry_delay.base * case coalesce(retry_delay.retry ->> 'backoff', 'exponential')
