@@ -1,5 +1,6 @@
 import process from "node:process";
 import { audit } from "./audit.ts";
+import { core } from "./core.ts";
 import { cost } from "./cost.ts";
 import { fleet } from "./fleet.ts";
 import { latency } from "./latency.ts";
@@ -19,6 +20,11 @@ const benches: Record<string, { about: string; run: (args: readonly string[]) =>
   cost: {
     about: "what workers and jobs use of what Supabase charges for, and a month of it; --workers N --seconds N",
     run: cost,
+  },
+  core: {
+    about:
+      "submit and drain by SQL alone, with CPU, in under a minute; --jobs N --singles N --workers N --runs N --set a=b",
+    run: core,
   },
   tick: {
     about: "the tick and a worker's calls in SQL alone; --workers 10000 --jobs 1000000",

@@ -5,6 +5,7 @@ import { succeeded } from "../tests/support/actors.ts";
 import { service, TestDatabase } from "../tests/support/database.ts";
 import { cpuSeconds } from "./cpu.ts";
 import { fillFleet, type Fleet, fleetWorker } from "./fill-fleet.ts";
+import { useRealClock } from "./muster-core.ts";
 import { percentile } from "./statistics.ts";
 
 const runs = 15;
@@ -56,12 +57,6 @@ ${size.workers} workers, ${size.jobs} jobs: ${JSON.stringify(fleet.counts)}
     await cluster.stop();
     await Deno.remove(dataDir, { recursive: true }).catch(() => {});
   }
-}
-
-async function useRealClock(db: TestDatabase): Promise<void> {
-  await db.sql.unsafe(`
-    create or replace function muster_private.now() returns timestamptz language plpgsql volatile set search_path = ''
-    as $$ begin return pg_catalog.clock_timestamp(); end $$`);
 }
 
 async function repeat<T>(act: () => Promise<T>): Promise<T[]> {
