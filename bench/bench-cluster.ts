@@ -1,5 +1,4 @@
 import { startPostgres } from "../local/postgres.ts";
-import { findPostgresHome } from "../local/postgres-home.ts";
 
 /**
  * What the server is told for every system that is compared, beside what the local stack sets. Not for a laptop, but
@@ -39,8 +38,7 @@ export async function startCluster(settings: Record<string, string> = serverSett
   await Deno.chmod(dataDir, 0o711);
   const remove = () => Deno.remove(dataDir, { recursive: true }).catch(() => {});
   try {
-    const { native } = await findPostgresHome(dataDir);
-    const server = await startPostgres({ dataDir, port: 0, server: { native, settings }, log: () => {} });
+    const server = await startPostgres({ dataDir, port: 0, settings, log: () => {} });
     return {
       dataDir,
       pid: server.pid,

@@ -1,9 +1,8 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { serverSettings, startCluster } from "./bench-cluster.ts";
-import type { TestWorker } from "../tests/support/actors.ts";
 import { cpuSeconds } from "./cpu.ts";
-import { MusterCore } from "./muster-core.ts";
+import { type BenchWorker, MusterCore } from "./muster-core.ts";
 import { percentile } from "./statistics.ts";
 
 /** The scheduling core in SQL alone, for who works on it: submit and drain, with what a job costs Postgres in CPU. */
@@ -69,7 +68,7 @@ ${workerCount} workers, a connection each; medians of ${values.runs} runs after 
 
 async function drainAll(
   muster: MusterCore,
-  workers: readonly TestWorker[],
+  workers: readonly BenchWorker[],
   batch: number,
   jobs: number,
 ): Promise<void> {

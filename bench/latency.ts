@@ -10,7 +10,7 @@ const samples = 200;
 const warmUps = 20;
 const repository = resolve(import.meta.dirname!, "..");
 
-type Samples = { started: number[]; seen: number[] };
+export type Samples = { started: number[]; seen: number[] };
 
 /** One idle worker, one job at a time: how long until the handler starts, and until the app sees the result. */
 export async function latency(): Promise<void> {
@@ -31,8 +31,8 @@ export async function latency(): Promise<void> {
     const yardstick = await listenNotify(stack.dbUrl, samples);
     const unit = percentile(yardstick, 0.5);
     const { app, token } = await createTenant(stack);
-    const on = await withWorker(stack, token, [], () => measure(app));
-    const off = await withWorker(stack, token, ["--no-realtime"], () => measure(app));
+    const on = await withWorker(stack, token, [], () => measureLatency(app, samples, warmUps));
+    const off = await withWorker(stack, token, ["--no-realtime"], () => measureLatency(app, samples, warmUps));
     const afterwards = await memoryOf([Deno.pid, ...Object.values(stack.pids)]);
 
     console.log(`\nOne idle worker, one job at a time, ${samples} samples; y is the yardstick's p50\n\n${heading}`);
@@ -57,7 +57,8 @@ function inMegabytes({ resident, proportional }: Memory): string {
   return `${resident.toFixed(0)} MB (with shared pages counted once: ${proportional.toFixed(0)} MB)`;
 }
 
-async function measure(app: MusterClient): Promise<Samples> {
+/** One job after the other, each once the app has seen the result of the one before. */
+export async function measureLatency(app: MusterClient, samples: number, warmUps: number): Promise<Samples> {
   const result: Samples = { started: [], seen: [] };
   for (let i = -warmUps; i < samples; i++) {
     // The app and the worker run on one machine: their clocks are one.
@@ -73,7 +74,13 @@ async function measure(app: MusterClient): Promise<Samples> {
   return result;
 }
 
-async function withWorker(stack: LocalStack, token: string, args: string[], run: () => Promise<Samples>) {
+/** Runs the worker script, and something meanwhile; answers that, with the worker's memory at its end. */
+export async function withWorker<T extends object>(
+  stack: LocalStack,
+  token: string,
+  args: string[],
+  run: () => Promise<T>,
+): Promise<T & { worker: Memory }> {
   const identity = await Deno.makeTempFile();
   await Deno.remove(identity);
   const child = new Deno.Command(Deno.execPath(), {

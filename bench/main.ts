@@ -1,5 +1,6 @@
 import process from "node:process";
 import { audit } from "./audit.ts";
+import { compare } from "./compare.ts";
 import { core } from "./core.ts";
 import { cost } from "./cost.ts";
 import { fleet } from "./fleet.ts";
@@ -36,16 +37,24 @@ const benches: Record<string, { about: string; run: (args: readonly string[]) =>
   },
 };
 
-const [name, ...args] = process.argv.slice(2);
-const bench = name === undefined ? undefined : benches[name];
-if (bench === undefined) {
-  if (name !== undefined && !name.startsWith("-")) console.error(`There is no bench "${name}"`);
-  console.log(
-    `npm run bench -- NAME [options]\n\n${
-      Object.entries(benches).map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`).join("\n")
-    }`,
-  );
-  process.exit(name === undefined || name.startsWith("-") ? 0 : 2);
+const [first, ...rest] = process.argv.slice(2);
+const isNamed = first !== undefined && !first.startsWith("-");
+if (isNamed && !(first in benches)) {
+  console.error(`There is no bench "${first}"\n\n${usage()}`);
+  process.exit(2);
 }
-await bench.run(args);
+if (first === "--help" || first === "-h") console.log(usage());
+else if (isNamed) await benches[first]!.run(rest);
+else await compare(process.argv.slice(2));
 process.exit();
+
+function usage(): string {
+  return `npm run bench [-- --quick] [--durable] [--only PART,…] [--size NAME=NUMBER …] [--out FOLDER]
+
+Measures Muster beside graphile-worker, pg-boss and pgbench. --quick takes less than five minutes, all of it hours of a
+machine that does nothing else; only the latter, without other options, replaces the figures in bench/README.md.
+
+npm run bench -- NAME [options]
+
+${Object.entries(benches).map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`).join("\n")}`;
+}

@@ -1,6 +1,6 @@
 import postgres from "postgres";
-import { createTenant, createWorker, type TestTenant, type TestWorker } from "../tests/support/actors.ts";
-import { type Actor, service, TestDatabase } from "../tests/support/database.ts";
+import { createTenant, createWorker, submit, type TestTenant, type TestWorker } from "../tests/support/actors.ts";
+import { type Actor, type Args, service, TestDatabase } from "../tests/support/database.ts";
 import type { BenchCluster } from "./bench-cluster.ts";
 
 /** pg_cron runs the tick as often. */
@@ -10,6 +10,9 @@ const tickEveryMs = 3000;
 const wideLimits = { worker: 100_000, apiKey: 100_000, waitingJobs: 100_000_000 };
 
 export type Drained = { jobs: number; ms: number };
+
+/** A worker, and what it says of itself whenever it comes back. */
+export type BenchWorker = TestWorker & { greeting: { capabilities: string[]; slots: number; listening: boolean } };
 
 /**
  * Muster's functions in a database of their own, called the way the Data API calls them, but over connections that stay
@@ -32,16 +35,16 @@ export class MusterCore implements AsyncDisposable {
   }
 
   /** Workers with as many slots as a call hands over; they ask for what they get, so nothing is pushed to them. */
-  createWorkers(count: number, slots: number, capabilities = ["compute/basic"]): Promise<TestWorker[]> {
+  createWorkers(count: number, slots: number, capabilities = ["compute/basic"]): Promise<BenchWorker[]> {
+    const greeting = { capabilities, slots, listening: false };
     return Promise.all(
-      Array.from({ length: count }, () => createWorker(this.db, this.tenant, { slots, capabilities })),
+      Array.from({ length: count }, async () => ({ ...await createWorker(this.db, this.tenant, greeting), greeting })),
     );
   }
 
   /** Hands in jobs by an app's key, `batch` a call, over `connections` at once; answers how long that took. */
   async submit(jobs: number, { batch = 1000, connections = 1, requires = ["compute/basic"] } = {}): Promise<number> {
     const senders = await Promise.all(Array.from({ length: connections }, () => this.connect(service)));
-    const caller = JSON.stringify(this.tenant.caller);
     try {
       let sent = 0;
       const began = performance.now();
@@ -49,14 +52,7 @@ export class MusterCore implements AsyncDisposable {
         while (sent < jobs) {
           const [first, size] = [sent, Math.min(batch, jobs - sent)];
           sent += size;
-          const items = Array.from(
-            { length: size },
-            (_, n) => ({ type: "bench", requires, payload: { id: first + n } }),
-          );
-          await sql.unsafe("select muster.submit_jobs($1::text::jsonb, $2::text::jsonb) as answer", [
-            caller,
-            JSON.stringify(items),
-          ], { prepare: true });
+          await this.#submitOn(sql, first, size, requires);
         }
       }));
       return performance.now() - began;
@@ -65,25 +61,123 @@ export class MusterCore implements AsyncDisposable {
     }
   }
 
-  /** All queued jobs, done by these workers, each over a connection of its own: `batch` ended and claimed a call. */
-  async drain(workers: readonly TestWorker[], batch: number): Promise<Drained> {
+  /** A job for each of these requirement sets, in one call; answers their ids. */
+  async submitEach(requirementSets: readonly string[][], more: Args = {}): Promise<string[]> {
+    const items = requirementSets.map((requires) => ({ requires, type: "bench", payload: { id: 0 }, ...more }));
+    return (await submit(this.db, this.tenant, ...items)).map((job) => job.id);
+  }
+
+  /**
+   * Queued jobs, done by these workers, each over a connection of its own: `batch` ended and claimed a call. All of them,
+   * or so many and what the workers have in hand by then. The tick runs meanwhile, as it does in life.
+   */
+  async drain(workers: readonly BenchWorker[], batch: number, most = Infinity): Promise<Drained> {
     const connections = await Promise.all(workers.map(({ actor }) => this.connect(actor)));
+    // They may have been silent for long.
+    for (const worker of workers) await worker.hello(worker.greeting);
     const stop = this.startTicks();
     try {
       let jobs = 0;
       const began = performance.now();
       await Promise.all(connections.map(async (sql) => {
         for (let results: unknown[] = [];;) {
-          const answer = await complete(sql, results, batch);
+          const answer = await complete(sql, results, jobs + results.length < most ? batch : 0);
           jobs += results.length;
           if (answer.jobs.length === 0) return;
-          results = answer.jobs.map(({ job_id, attempt }) => ({ job_id, attempt, status: "succeeded", result: true }));
+          results = answer.jobs.map(succeeded);
         }
       }));
       return { jobs, ms: performance.now() - began };
     } finally {
       await stop();
       await Promise.all(connections.map((sql) => sql.end()));
+    }
+  }
+
+  /** Submits and drains at once, so that `ahead` jobs wait; tells each time that another `slice` of them is done. */
+  async cycle(
+    workers: readonly BenchWorker[],
+    { jobs, ahead, batch, slice }: { jobs: number; ahead: number; batch: number; slice: number },
+    onSlice: () => Promise<void>,
+  ): Promise<void> {
+    const [sender, ...connections] = await Promise.all([
+      this.connect(service),
+      ...workers.map(({ actor }) => this.connect(actor)),
+    ]) as [postgres.Sql, ...postgres.Sql[]];
+    const stop = this.startTicks();
+    let [sent, done, told, telling] = [0, 0, 0, Promise.resolve()];
+    // Whoever waits, for jobs to come or to go, looks again.
+    let wake = () => {};
+    let change = new Promise<void>((resolve) => wake = resolve);
+    const changed = () => {
+      wake();
+      change = new Promise((resolve) => wake = resolve);
+    };
+    const send = async () => {
+      while (sent < jobs) {
+        if (sent - done >= ahead) await change;
+        else {
+          const size = Math.min(1000, jobs - sent);
+          await this.#submitOn(sender, sent, size, ["compute/basic"]);
+          sent += size;
+          changed();
+        }
+      }
+    };
+    const work = async (sql: postgres.Sql) => {
+      for (let results: unknown[] = []; done < jobs;) {
+        const answer = await complete(sql, results, batch);
+        done += results.length;
+        for (; done >= told + slice; told += slice) telling = telling.then(onSlice);
+        changed();
+        results = answer.jobs.map(succeeded);
+        if (results.length === 0 && done < jobs) await change;
+      }
+    };
+    try {
+      await Promise.all([send(), ...connections.map(work)]);
+      await telling;
+    } finally {
+      await stop();
+      await Promise.all([sender, ...connections].map((sql) => sql.end()));
+    }
+  }
+
+  /** One job a call, one call after the other, by a worker with the slots for all of them: what each took, in ms. */
+  async claimOneByOne(worker: BenchWorker, count: number): Promise<number[]> {
+    const sql = await this.connect(worker.actor);
+    try {
+      await worker.hello(worker.greeting);
+      const [times, held] = [[] as number[], [] as Held[]];
+      for (let n = 0; n < count; n++) {
+        const began = performance.now();
+        const [row] = await sql.unsafe("select muster.claim_jobs(1) as answer", [], { prepare: true });
+        const { jobs, again } = row!["answer"] as { jobs: Held[]; again: boolean };
+        // The call did a late tick instead.
+        if (again) continue;
+        if (jobs.length !== 1) throw new Error(`Claimed ${jobs.length} jobs instead of one`);
+        times.push(performance.now() - began);
+        held.push(...jobs);
+      }
+      await complete(
+        sql,
+        held.map(succeeded),
+        0,
+      );
+      return times;
+    } finally {
+      await sql.end();
+    }
+  }
+
+  /** What the tick has left to do: it seals the audit log. */
+  async settle(): Promise<void> {
+    for (let left = Infinity; left > 0;) {
+      await this.db.call(service, "tick");
+      const [row] = await this.db.sql`select count(*)::integer as entries from muster_private.audit_inbox`;
+      const entries = row!["entries"] as number;
+      if (entries >= left) throw new Error(`The tick leaves ${entries} entries of the audit log unsealed`);
+      left = entries;
     }
   }
 
@@ -110,9 +204,23 @@ export class MusterCore implements AsyncDisposable {
     };
   }
 
+  async #submitOn(sql: postgres.Sql, first: number, size: number, requires: readonly string[]): Promise<void> {
+    const items = Array.from({ length: size }, (_, n) => ({ type: "bench", requires, payload: { id: first + n } }));
+    await sql.unsafe("select muster.submit_jobs($1::text::jsonb, $2::text::jsonb) as answer", [
+      JSON.stringify(this.tenant.caller),
+      JSON.stringify(items),
+    ], { prepare: true });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.db[Symbol.asyncDispose]();
   }
+}
+
+type Held = { job_id: string; attempt: number };
+
+function succeeded({ job_id, attempt }: Held): unknown {
+  return { job_id, attempt, status: "succeeded", result: true };
 }
 
 async function complete(sql: postgres.Sql, results: unknown[], want: number) {
@@ -120,10 +228,7 @@ async function complete(sql: postgres.Sql, results: unknown[], want: number) {
     JSON.stringify(results),
     want,
   ], { prepare: true });
-  const { outcomes, jobs } = row!["answer"] as {
-    outcomes: { outcome: string }[];
-    jobs: { job_id: string; attempt: number }[];
-  };
+  const { outcomes, jobs } = row!["answer"] as { outcomes: { outcome: string }[]; jobs: Held[] };
   const refused = outcomes.find(({ outcome }) => outcome !== "accepted");
   if (refused) throw new Error(`A result was not accepted: ${JSON.stringify(refused)}`);
   return { jobs };

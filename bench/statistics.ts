@@ -1,7 +1,31 @@
+/** A median with the range of what it was taken from. */
+export type Figure = { median: number; min: number; max: number };
+
 /** The value below which the given share of the values lies; the nearest of them. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
+}
+
+/** The value in the middle; the mean of the two there for an even number of them. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export function figureOf(values: readonly number[]): Figure {
+  if (values.length === 0) throw new Error("Cannot sum up no values");
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
+}
+
+/**
+ * How many times the one is of the other: the ratio of the medians, with the range of the ratios round by round, of
+ * which both were measured one right after the other.
+ */
+export function ratioOf(values: readonly number[], of: readonly number[]): Figure {
+  const rounds = values.slice(0, of.length).map((value, round) => value / of[round]!);
+  return { ...figureOf(rounds), median: median(values) / median(of) };
 }
 
 /** p50, p95 and p99 in milliseconds, and p50 and p95 as multiples of a yardstick's p50. */

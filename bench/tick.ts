@@ -11,7 +11,7 @@ import { percentile } from "./statistics.ts";
 const runs = 15;
 const calls = 1000;
 
-type Tick = { milliseconds: number; answer: Record<string, number> };
+export type Tick = { milliseconds: number; answer: Record<string, number> };
 
 /** What the tick and a worker's calls cost in SQL alone, with a large fleet and many jobs. */
 export async function tick(args: readonly string[]): Promise<void> {
@@ -59,7 +59,7 @@ ${size.workers} workers, ${size.jobs} jobs: ${JSON.stringify(fleet.counts)}
   }
 }
 
-async function repeat<T>(act: () => Promise<T>): Promise<T[]> {
+export async function repeat<T>(act: () => Promise<T>): Promise<T[]> {
   // The first fills the caches of the connection.
   await act();
   const results: T[] = [];
@@ -68,7 +68,7 @@ async function repeat<T>(act: () => Promise<T>): Promise<T[]> {
 }
 
 /** Ticks until one finds nothing more, and undoes it all. */
-async function rolledBack(db: TestDatabase, arrange: (sql: postgres.Sql) => Promise<void>): Promise<Tick[]> {
+export async function rolledBack(db: TestDatabase, arrange: (sql: postgres.Sql) => Promise<void>): Promise<Tick[]> {
   const ticks: Tick[] = [];
   const undo = new Error("Undo");
   await db.sql.begin(async (tx) => {

@@ -30,6 +30,8 @@ export type PostgresOptions = {
   port: number;
   /** For data that is deleted at the end: survives a kill of Postgres, but not of the machine. */
   ephemeral?: boolean;
+  /** For measurements: beside those that the stack sets, and instead of them. */
+  settings?: Record<string, string>;
   /** For tests: another Postgres than the embedded one. */
   server?: PostgresServer;
   log: Log;
@@ -80,6 +82,7 @@ const settings = {
  */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const { dataDir, port: preferred, ephemeral = false, server, log } = options;
+  const told = { ...settings, ...(ephemeral && { fsync: "off" }), ...options.settings, ...server?.settings };
   const { databasePassword: password } = await localKeys(dataDir);
   const home = { ...await findPostgresHome(dataDir), ...(server && { native: server.native }) };
   if (!await exists(join(home.data, "PG_VERSION"))) await createCluster(home, password);
@@ -88,8 +91,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   await Deno.writeTextFile(join(dataDir, "postgres.log"), "");
 
   for (let port = freePort(preferred);; port = freePort(port + 1)) {
-    const start = () =>
-      launch(home, dataDir, port, { ...settings, ...(ephemeral && { fsync: "off" }), ...server?.settings });
+    const start = () => launch(home, dataDir, port, told);
     const running = start();
     if (await isReady(home, running)) return attach(home, running, start, { port, password, log });
     // Somebody took the port between the look and the start.

@@ -25,6 +25,8 @@ export type LocalStackOptions = {
   project?: string;
   /** Instead of the service's own limits: a test can reach them then. */
   realtime?: { limits?: Partial<RealtimeLimits> };
+  /** Instead of what the stack tells Postgres: for measurements. */
+  postgresSettings?: Record<string, string>;
   /** Instead of the process that hosts all functions of `project`: a test can start others, in another way. */
   startFunctions?: (options: FunctionsOptions) => Promise<{ readonly pid: number; stop(): Promise<void> }>;
   log?: Log;
@@ -87,7 +89,9 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
     mark("gateway");
     check();
 
-    const database = await startPostgres({ dataDir, port: preferred.database, ephemeral, log });
+    const database = await startPostgres({
+      ...{ dataDir, port: preferred.database, ephemeral, log, settings: options.postgresSettings ?? {} },
+    });
     undo.push(() => database.stop());
     const { dbUrl, adminDbUrl } = database;
     mark("postgres");

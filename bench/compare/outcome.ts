@@ -1,0 +1,50 @@
+import type { Figure } from "../statistics.ts";
+
+export type Unit = "per second" | "ms" | "bytes" | "messages" | "µs";
+
+/** One line of the table: what was aimed at, and what came out. */
+export type Outcome = {
+  /** Short, stable: to compare results of two days, and to choose what to run. */
+  id: string;
+  measure: string;
+  aim: Aim;
+  unit: Unit;
+  /** Muster's; null where the tree has not what is to be measured. */
+  figure: Figure | null;
+  /** What it is measured beside, in the same run. */
+  beside?: { name: string; figure: Figure };
+  /** What the aim is about, if that is not the figure itself. */
+  ratio?: Figure;
+  note?: string;
+};
+
+/** A bound of the ratio or, without one, of the figure; or one that other figures give. */
+export type Aim = { text: string; atLeast?: number; atMost?: number };
+
+/** Null where nothing was measured. */
+export function isMet({ aim, figure, ratio }: Outcome): boolean | null {
+  const value = (ratio ?? figure)?.median;
+  if (value === undefined) return null;
+  return value >= (aim.atLeast ?? -Infinity) && value <= (aim.atMost ?? Infinity);
+}
+
+/** A measurement without an aim of its own, for the tables and plots: what its peers did, what it cost. */
+export type Series = {
+  plot: string;
+  name: string;
+  points: [x: number, y: number][];
+};
+
+export type Cost = { name: string; jobs: number; serverMicroseconds: number; clientMicroseconds: number };
+
+/** The least that a queue in Postgres does. */
+export type Floor = { name: string; figure: Figure; by: string };
+
+/** `peers` are rates of graphile-worker that parts other than the one which measured them are held against. */
+export type Results = {
+  outcomes: Outcome[];
+  series: Series[];
+  costs: Cost[];
+  floor: Floor[];
+  peers: Record<string, number[]>;
+};
