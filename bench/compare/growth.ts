@@ -3,7 +3,7 @@ import { fillRequirementSets } from "../fill-requirement-sets.ts";
 import { multiplyJobs } from "../fill-jobs.ts";
 import { type BenchWorker, MusterCore } from "../muster-core.ts";
 import { figureOf, median, ratioOf } from "../statistics.ts";
-import { type Context, perSecond, type Spent } from "./context.ts";
+import type { Context } from "./context.ts";
 
 const batch = 100;
 const flat = { text: "≤ 1.15", atMost: 1.15 };
@@ -18,7 +18,9 @@ type Point = {
   /** The last job in the queue, so that it is there still when what was taken is filled up. */
   model: string;
   claims: number[];
-  drains: Spent[];
+  rates: number[];
+  /** Of Postgres, in microseconds a job drained. */
+  cpu: number[];
 };
 
 /** Whether backlog, other people's jobs and history cost a claim or a drain anything. */
@@ -54,11 +56,17 @@ export async function growth(context: Context): Promise<void> {
     context.say(`growth, ${round === 0 ? "warming up" : `round ${round} of ${sizes.runs}`}`);
     for (const point of points) {
       const claims = await point.muster.claimOneByOne(point.claimer, sizes.growthClaims);
-      const drained = await context.measure(() => point.muster.drain(point.workers, batch, sizes.growthDrained));
-      await refill(point, sizes.growthDrained + sizes.growthClaims);
+      let jobs = 0;
+      const drained = await context.measure(async () => {
+        const drained = await point.muster.drain(point.workers, batch, sizes.growthDrained);
+        jobs = drained.jobs;
+        return drained;
+      });
+      await refill(point, jobs + sizes.growthClaims);
       if (round === 0) continue;
       point.claims.push(median(claims));
-      point.drains.push(drained);
+      point.rates.push(jobs / drained.ms * 1000);
+      point.cpu.push(drained.serverMicroseconds / jobs);
     }
   }
   const [base, ...others] = points as [Point, ...Point[]];
@@ -75,7 +83,7 @@ async function createPoint(muster: MusterCore, { id, about }: { id: string; abou
   const [claimer] = await muster.createWorkers(1, 256);
   await muster.submit(1);
   const [row] = await muster.db.sql`select id from muster.jobs where status = 'queued'`;
-  return { id, about, muster, workers, claimer: claimer!, model: row!["id"], claims: [], drains: [] };
+  return { id, about, muster, workers, claimer: claimer!, model: row!["id"], claims: [], rates: [], cpu: [] };
 }
 
 /** Jobs that came, were done and left what they leave. */
@@ -87,9 +95,7 @@ async function fillFinished({ muster }: Point, jobs: number): Promise<void> {
   await multiplyJobs(muster.db, [assignment!.job_id], jobs);
 }
 
-function tell(context: Context, { id, about, claims, drains }: Point, base: Point): void {
-  const { growthDrained } = context.sizes;
-  const [rates, atBase] = [perSecond(growthDrained, drains), perSecond(growthDrained, base.drains)];
+function tell(context: Context, { id, about, claims, rates, cpu }: Point, base: Point): void {
   context.add(
     {
       ...{ id: `claim-${id}`, measure: `claim latency with ${about}`, aim: flat, unit: "ms" },
@@ -100,16 +106,16 @@ function tell(context: Context, { id, about, claims, drains }: Point, base: Poin
     {
       ...{ id: `drain-${id}`, measure: `drain rate with ${about}`, aim: flat, unit: "per second" },
       figure: figureOf(rates),
-      beside: { name: base.about, figure: figureOf(atBase) },
+      beside: { name: base.about, figure: figureOf(base.rates) },
       // How many times slower.
-      ratio: ratioOf(atBase, rates),
+      ratio: ratioOf(base.rates, rates),
+      note: `CPU of Postgres ${median(cpu).toFixed(0)} µs a job, ${median(base.cpu).toFixed(0)} with ${base.about}`,
     },
   );
-  context.cost(`drain with ${about}`, growthDrained, drains);
 }
 
 function drawGrowth(context: Context, points: readonly Point[]): void {
-  const { backlogs, growthDrained, others, requirementSets } = context.sizes;
+  const { backlogs, others, requirementSets } = context.sizes;
   const queued = points.slice(0, backlogs.length);
   context.draw(
     {
@@ -120,14 +126,14 @@ function drawGrowth(context: Context, points: readonly Point[]): void {
     {
       plot: "growth",
       name: "Muster, drain in batches of 100",
-      points: queued.map(({ drains }, n) => [backlogs[n]!, median(perSecond(growthDrained, drains))]),
+      points: queued.map(({ rates }, n) => [backlogs[n]!, median(rates)]),
     },
     ...requirementSets.map((sets) => ({
       plot: "others",
       name: `Muster, ${count(sets)} requirement set${sets === 1 ? "" : "s"}`,
-      points: [points[0]!, points.find(({ id }) => id === `others-${sets}`)!].map(({ drains }, n): [number, number] => [
+      points: [points[0]!, points.find(({ id }) => id === `others-${sets}`)!].map(({ rates }, n): [number, number] => [
         n === 0 ? 1 : others,
-        median(perSecond(growthDrained, drains)),
+        median(rates),
       ]),
     })),
   );
