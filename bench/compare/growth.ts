@@ -4,9 +4,10 @@ import { multiplyJobs } from "../fill-jobs.ts";
 import { type BenchWorker, MusterCore } from "../muster-core.ts";
 import { figureOf, median, ratioOf } from "../statistics.ts";
 import type { Context } from "./context.ts";
+import type { Aim } from "./outcome.ts";
 
 const batch = 100;
-const flat = { text: "≤ 1.15", atMost: 1.15 };
+const flat: Aim = { text: "≤ 1.15", of: "ratio", atMost: 1.15 };
 
 /** A database with something in it that should not matter. */
 type Point = {

@@ -18,12 +18,12 @@ export type Outcome = {
   note?: string;
 };
 
-/** A bound of the ratio or, without one, of the figure; or one that other figures give. */
-export type Aim = { text: string; atLeast?: number; atMost?: number };
+/** A bound of Muster's figure, or of its ratio to what it is measured beside. */
+export type Aim = { text: string; of: "figure" | "ratio"; atLeast?: number; atMost?: number };
 
-/** Null where nothing was measured. */
+/** Null where nothing was measured, or not what it is to be held against. */
 export function isMet({ aim, figure, ratio }: Outcome): boolean | null {
-  const value = (ratio ?? figure)?.median;
+  const value = (aim.of === "ratio" ? ratio : figure)?.median;
   if (value === undefined) return null;
   return value >= (aim.atLeast ?? -Infinity) && value <= (aim.atMost ?? Infinity);
 }

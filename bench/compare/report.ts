@@ -55,7 +55,7 @@ function aimsTable(outcomes: readonly Outcome[]): string {
         figure ? format(figure, unit) : "–",
         beside ? `${beside.name}: ${format(beside.figure, unit)}` : "",
         ratio ? `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})` : "",
-        met === null ? "not there yet" : met ? "met" : "**missed**",
+        met === null ? "not measured" : met ? "met" : "**missed**",
       ];
     }),
   );

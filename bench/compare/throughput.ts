@@ -94,7 +94,7 @@ function tell(context: Context, systems: Record<string, System>, [many, few]: [m
     {
       id: "drain-batches",
       measure: "drain, SQL core called directly, batches of 100",
-      aim: { text: "≥ 1.0 × graphile batched", atLeast: 1 },
+      aim: { text: "≥ 1.0 × graphile batched", of: "ratio", atLeast: 1 },
       unit: "per second",
       figure: figureOf(rates(ours, "drained")),
       beside: beside(batched, rates(batched, "drained")),
@@ -104,7 +104,7 @@ function tell(context: Context, systems: Record<string, System>, [many, few]: [m
     {
       id: "drain-single",
       measure: "drain, SQL core called directly, one job a call",
-      aim: { text: "≥ 1.0 × graphile default", atLeast: 1 },
+      aim: { text: "≥ 1.0 × graphile default", of: "ratio", atLeast: 1 },
       unit: "per second",
       figure: figureOf(rates("Muster, 1 a call", "drained")),
       beside: beside("graphile default", rates("graphile default", "drained")),
@@ -114,7 +114,7 @@ function tell(context: Context, systems: Record<string, System>, [many, few]: [m
     {
       id: "submit-core",
       measure: "submit, SQL core called directly, 1,000 a call",
-      aim: { text: "≥ 1.0 × graphile's add_jobs", atLeast: 1 },
+      aim: { text: "≥ 1.0 × graphile's add_jobs", of: "ratio", atLeast: 1 },
       unit: "per second",
       figure: figureOf(rates(ours, "submitted")),
       beside: beside(batched, rates(batched, "submitted")),
@@ -124,7 +124,7 @@ function tell(context: Context, systems: Record<string, System>, [many, few]: [m
     {
       id: "wal",
       measure: "WAL a job, submit to success, in batches",
-      aim: { text: "≤ 1.5 × graphile", atMost: 1.5 },
+      aim: { text: "≤ 1.5 × graphile", of: "ratio", atMost: 1.5 },
       unit: "bytes",
       figure: figureOf(wal(ours)),
       beside: beside(batched, wal(batched)),
