@@ -18,7 +18,7 @@ export const serverSettings: Record<string, string> = {
   wal_level: "logical",
   autovacuum_max_workers: "3",
   autovacuum_naptime: "15s",
-  max_connections: "100",
+  max_connections: "200",
   max_parallel_workers_per_gather: "0",
   jit: "off",
 };

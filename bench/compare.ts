@@ -77,6 +77,8 @@ async function write(out: string, { results, sizes }: Context, about: Circumstan
   if (!isWhole) return await Deno.writeTextFile(join(out, "report.md"), page + "\n");
   const readme = join(folder, "README.md");
   await Deno.writeTextFile(readme, withResults(await Deno.readTextFile(readme), page));
+  // Its lines are wrapped as those of all documents are.
+  await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", readme], cwd: folder }).output();
 }
 
 /** `--size name=value` changes one: a list is separated by commas. */

@@ -21,6 +21,8 @@ export type BenchWorker = TestWorker & { greeting: { capabilities: string[]; slo
 export class MusterCore implements AsyncDisposable {
   readonly db: TestDatabase;
   readonly tenant: TestTenant;
+  /** Those of an actor stay open, as the Data API's do: each plans its statements once. */
+  readonly #connections = new Map<string, postgres.Sql[]>();
 
   private constructor(db: TestDatabase, tenant: TestTenant) {
     this.db = db;
@@ -44,21 +46,17 @@ export class MusterCore implements AsyncDisposable {
 
   /** Hands in jobs by an app's key, `batch` a call, over `connections` at once; answers how long that took. */
   async submit(jobs: number, { batch = 1000, connections = 1, requires = ["compute/basic"] } = {}): Promise<number> {
-    const senders = await Promise.all(Array.from({ length: connections }, () => this.connect(service)));
-    try {
-      let sent = 0;
-      const began = performance.now();
-      await Promise.all(senders.map(async (sql) => {
-        while (sent < jobs) {
-          const [first, size] = [sent, Math.min(batch, jobs - sent)];
-          sent += size;
-          await this.#submitOn(sql, first, size, requires);
-        }
-      }));
-      return performance.now() - began;
-    } finally {
-      await Promise.all(senders.map((sql) => sql.end()));
-    }
+    const senders = await this.connect(service, connections);
+    let sent = 0;
+    const began = performance.now();
+    await Promise.all(senders.map(async (sql) => {
+      while (sent < jobs) {
+        const [first, size] = [sent, Math.min(batch, jobs - sent)];
+        sent += size;
+        await this.#submitOn(sql, first, size, requires);
+      }
+    }));
+    return performance.now() - began;
   }
 
   /** A job for each of these requirement sets, in one call; answers their ids. */
@@ -72,7 +70,7 @@ export class MusterCore implements AsyncDisposable {
    * or so many and what the workers have in hand by then. The tick runs meanwhile, as it does in life.
    */
   async drain(workers: readonly BenchWorker[], batch: number, most = Infinity): Promise<Drained> {
-    const connections = await Promise.all(workers.map(({ actor }) => this.connect(actor)));
+    const connections = (await Promise.all(workers.map(({ actor }) => this.connect(actor)))).flat();
     // They may have been silent for long.
     for (const worker of workers) await worker.hello(worker.greeting);
     const stop = this.startTicks();
@@ -90,7 +88,6 @@ export class MusterCore implements AsyncDisposable {
       return { jobs, ms: performance.now() - began };
     } finally {
       await stop();
-      await Promise.all(connections.map((sql) => sql.end()));
     }
   }
 
@@ -100,10 +97,8 @@ export class MusterCore implements AsyncDisposable {
     { jobs, ahead, batch, slice }: { jobs: number; ahead: number; batch: number; slice: number },
     onSlice: () => Promise<void>,
   ): Promise<void> {
-    const [sender, ...connections] = await Promise.all([
-      this.connect(service),
-      ...workers.map(({ actor }) => this.connect(actor)),
-    ]) as [postgres.Sql, ...postgres.Sql[]];
+    const [sender] = await this.connect(service) as [postgres.Sql];
+    const connections = (await Promise.all(workers.map(({ actor }) => this.connect(actor)))).flat();
     const stop = this.startTicks();
     let [sent, done, told, telling] = [0, 0, 0, Promise.resolve()];
     // Whoever waits, for jobs to come or to go, looks again.
@@ -139,35 +134,26 @@ export class MusterCore implements AsyncDisposable {
       await telling;
     } finally {
       await stop();
-      await Promise.all([sender, ...connections].map((sql) => sql.end()));
     }
   }
 
   /** One job a call, one call after the other, by a worker with the slots for all of them: what each took, in ms. */
   async claimOneByOne(worker: BenchWorker, count: number): Promise<number[]> {
-    const sql = await this.connect(worker.actor);
-    try {
-      await worker.hello(worker.greeting);
-      const [times, held] = [[] as number[], [] as Held[]];
-      for (let n = 0; n < count; n++) {
-        const began = performance.now();
-        const [row] = await sql.unsafe("select muster.claim_jobs(1) as answer", [], { prepare: true });
-        const { jobs, again } = row!["answer"] as { jobs: Held[]; again: boolean };
-        // The call did a late tick instead.
-        if (again) continue;
-        if (jobs.length !== 1) throw new Error(`Claimed ${jobs.length} jobs instead of one`);
-        times.push(performance.now() - began);
-        held.push(...jobs);
-      }
-      await complete(
-        sql,
-        held.map(succeeded),
-        0,
-      );
-      return times;
-    } finally {
-      await sql.end();
+    const [sql] = await this.connect(worker.actor) as [postgres.Sql];
+    await worker.hello(worker.greeting);
+    const [times, held] = [[] as number[], [] as Held[]];
+    while (held.length < count) {
+      const began = performance.now();
+      const [row] = await sql.unsafe("select muster.claim_jobs(1) as answer", [], { prepare: true });
+      const { jobs, again } = row!["answer"] as { jobs: Held[]; again: boolean };
+      // The call did a late tick instead.
+      if (again) continue;
+      if (jobs.length !== 1) throw new Error(`Claimed ${jobs.length} jobs instead of one`);
+      times.push(performance.now() - began);
+      held.push(...jobs);
     }
+    await complete(sql, held.map(succeeded), 0);
+    return times;
   }
 
   /** What the tick has left to do: it seals the audit log. */
@@ -181,12 +167,18 @@ export class MusterCore implements AsyncDisposable {
     }
   }
 
-  /** A connection on which each statement is a transaction of the actor's. */
-  async connect(actor: Actor): Promise<postgres.Sql> {
-    const sql = postgres(this.db.url, { max: 1, onnotice: () => {} });
-    await sql.unsafe(`set role ${actor.role}`);
-    await sql`select set_config('request.jwt.claims', ${JSON.stringify(actor.claims ?? {})}, false)`;
-    return sql;
+  /** Connections on which each statement is a transaction of the actor's. */
+  async connect(actor: Actor, count = 1): Promise<postgres.Sql[]> {
+    const key = JSON.stringify(actor);
+    const open = this.#connections.get(key) ?? [];
+    this.#connections.set(key, open);
+    while (open.length < count) {
+      const sql = postgres(this.db.url, { max: 1, idle_timeout: 0, max_lifetime: null, onnotice: () => {} });
+      open.push(sql);
+      await sql.unsafe(`set role ${actor.role}`);
+      await sql`select set_config('request.jwt.claims', ${JSON.stringify(actor.claims ?? {})}, false)`;
+    }
+    return open.slice(0, count);
   }
 
   /** Calls the tick as pg_cron does, until the answered function is called. */
@@ -213,6 +205,7 @@ export class MusterCore implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#connections.values()].flat().map((sql) => sql.end()));
     await this.db[Symbol.asyncDispose]();
   }
 }

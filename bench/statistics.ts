@@ -28,6 +28,11 @@ export function ratioOf(values: readonly number[], of: readonly number[]): Figur
   return { ...figureOf(rounds), median: median(values) / median(of) };
 }
 
+/** How long it took at most, for each hundredth of the values. */
+export function distributionOf(values: readonly number[]): [value: number, share: number][] {
+  return Array.from({ length: 99 }, (_, n) => [percentile(values, (n + 1) / 100), n + 1]);
+}
+
 /** p50, p95 and p99 in milliseconds, and p50 and p95 as multiples of a yardstick's p50. */
 export function row(name: string, values: readonly number[], yardstick: number): string {
   const at = (share: number) => percentile(values, share);

@@ -10,7 +10,7 @@ export type Spent = { ms: number; serverMicroseconds: number; clientMicroseconds
 
 /** What every part of the comparison works with, and where it leaves what it found. */
 export class Context {
-  readonly results: Results = { outcomes: [], series: [], costs: [], floor: [], peers: {} };
+  readonly results: Results = { outcomes: [], series: [], costs: [], floor: [], peers: {}, peersGrowth: [] };
   readonly #admin: postgres.Sql;
 
   constructor(

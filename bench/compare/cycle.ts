@@ -24,7 +24,7 @@ export async function cycle(context: Context): Promise<void> {
   const slices: Slice[] = [];
   let [since, used] = [performance.now(), await cpuSeconds(context.cluster.pid)];
   // Enough in the queue that no worker runs dry, and never more.
-  const ahead = Math.min(10_000, jobs / 10);
+  const ahead = 5_000;
   await muster.cycle(workers, { jobs, ahead, batch, slice }, async () => {
     const [at, usedNow] = [performance.now(), await cpuSeconds(context.cluster.pid)];
     slices.push({ seconds: (at - since) / 1000, cpuSeconds: usedNow - used });

@@ -6,7 +6,7 @@ import { cpuSeconds } from "../cpu.ts";
 import { Holder } from "../holder.ts";
 import { measureLatency, withWorker } from "../latency.ts";
 import { listenNotify } from "../listen-notify.ts";
-import { type Figure, figureOf, median, percentile, ratioOf } from "../statistics.ts";
+import { distributionOf, type Figure, figureOf, median, percentile, ratioOf } from "../statistics.ts";
 import type { Context } from "./context.ts";
 
 const slots = 100;
@@ -70,7 +70,7 @@ async function oneAtATime(
       "started",
     ]] as const
   ) {
-    context.draw({ plot: "latency", name, points: distribution(rounds.flatMap((round) => round[of])) });
+    context.draw({ plot: "latency", name, points: distributionOf(rounds.flatMap((round) => round[of])) });
   }
 }
 
@@ -193,11 +193,6 @@ async function partsCpu(stack: LocalStack): Promise<Record<string, number>> {
   return Object.fromEntries(
     await Promise.all(parts.map(async (part) => [part, await cpuSeconds(stack.pids[part])] as const)),
   );
-}
-
-/** Which share of the samples took no longer than so many milliseconds. */
-function distribution(times: readonly number[]): [x: number, y: number][] {
-  return Array.from({ length: 99 }, (_, n) => [percentile(times, (n + 1) / 100), n + 1]);
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {

@@ -55,7 +55,9 @@ export async function growth(context: Context): Promise<void> {
 
   for (let round = 0; round <= sizes.runs; round++) {
     context.say(`growth, ${round === 0 ? "warming up" : `round ${round} of ${sizes.runs}`}`);
-    for (const point of points) {
+    // Another one goes first each time, as each leaves something for the next to find.
+    const turn = round % points.length;
+    for (const point of [...points.slice(turn), ...points.slice(0, turn)]) {
       const claims = await point.muster.claimOneByOne(point.claimer, sizes.growthClaims);
       let jobs = 0;
       const drained = await context.measure(async () => {
@@ -132,10 +134,8 @@ function drawGrowth(context: Context, points: readonly Point[]): void {
     ...requirementSets.map((sets) => ({
       plot: "others",
       name: `Muster, ${count(sets)} requirement set${sets === 1 ? "" : "s"}`,
-      points: [points[0]!, points.find(({ id }) => id === `others-${sets}`)!].map(({ rates }, n): [number, number] => [
-        n === 0 ? 1 : others,
-        median(rates),
-      ]),
+      points: [points[0]!, points.find(({ id }) => id === `others-${sets}`)!]
+        .map(({ rates }, n): [number, number] => [n === 0 ? 1 : others, median(rates)]),
     })),
   );
 }

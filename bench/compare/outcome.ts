@@ -40,6 +40,9 @@ export type Cost = { name: string; jobs: number; serverMicroseconds: number; cli
 /** The least that a queue in Postgres does. */
 export type Floor = { name: string; figure: Figure; by: string };
 
+/** A peer with nothing else in its table, and with jobs there that its worker cannot do. */
+export type PeerGrowth = { name: string; others: number; rate: Figure; latency: Figure };
+
 /** `peers` are rates of graphile-worker that parts other than the one which measured them are held against. */
 export type Results = {
   outcomes: Outcome[];
@@ -47,4 +50,5 @@ export type Results = {
   costs: Cost[];
   floor: Floor[];
   peers: Record<string, number[]>;
+  peersGrowth: PeerGrowth[];
 };

@@ -10,13 +10,19 @@ export type Chart = {
 
 const size = { width: 720, height: 400 };
 const margin = { top: 44, right: 24, bottom: 52, left: 76 };
+/** Beside the lines, for their names. */
+const legendWidth = 200;
 /** Told apart by those who do not see all colours, too; on white, which the picture brings along. */
 const colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 /** Lines over two axes, as the text of an SVG picture. */
 export function lineChart(chart: Chart, lines: readonly Line[]): string {
   const points = lines.flatMap((line) => line.points);
-  const x = scale(points.map(([x]) => x), [margin.left, size.width - margin.right], chart.logarithmic?.x ?? false);
+  const x = scale(
+    points.map(([x]) => x),
+    [margin.left, size.width - margin.right - legendWidth],
+    chart.logarithmic?.x ?? false,
+  );
   const y = scale(points.map(([, y]) => y), [size.height - margin.bottom, margin.top], chart.logarithmic?.y ?? false, {
     fromZero: true,
   });
@@ -37,7 +43,7 @@ export function lineChart(chart: Chart, lines: readonly Line[]): string {
         short(value)
       }</text>`
     ),
-    ...grid(y),
+    ...grid(y, size.width - margin.right - legendWidth),
     ...drawn,
   ]);
 }
@@ -51,7 +57,7 @@ export function barChart(chart: Chart, bars: readonly Bar[]): string {
   });
   const step = (size.width - margin.left - margin.right) / bars.length;
   return picture(chart, [
-    ...grid(y),
+    ...grid(y, size.width - margin.right),
     ...bars.map(({ name, value, min, max }, n) => {
       const middle = margin.left + (n + 0.5) * step;
       const width = Math.min(step * 0.6, 90);
@@ -106,17 +112,16 @@ function niceStep(rough: number): number {
   return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999)!;
 }
 
-function grid(y: Scale): string[] {
+function grid(y: Scale, right: number): string[] {
   return y.ticks.map((value) =>
-    `<path d="M${margin.left} ${round(y.at(value))}H${size.width - margin.right}" stroke="#ddd"/>` +
+    `<path d="M${margin.left} ${round(y.at(value))}H${right}" stroke="#ddd"/>` +
     `<text x="${margin.left - 8}" y="${round(y.at(value) + 4)}" text-anchor="end">${short(value)}</text>`
   );
 }
 
 function legend(name: string, n: number, colour: string): string {
   const y = margin.top + 12 + n * 18;
-  const x = size.width - margin.right - 8;
-  return `<text x="${x}" y="${y}" text-anchor="end" fill="${colour}">${escape(name)}</text>`;
+  return `<text x="${size.width - margin.right - legendWidth + 14}" y="${y}" fill="${colour}">${escape(name)}</text>`;
 }
 
 function picture({ title, xLabel, yLabel }: Chart, parts: readonly string[]): string {

@@ -6,7 +6,7 @@ const charts: Record<string, Chart & { kind: "lines" | "bars" }> = {
   drain: { kind: "bars", title: "Drain of no-op jobs", xLabel: "", yLabel: "jobs a second" },
   submit: { kind: "bars", title: "Submit, 1,000 a call", xLabel: "", yLabel: "jobs a second" },
   latency: {
-    ...{ kind: "lines", title: "From handing in a job to the start of its handler, one job at a time" },
+    ...{ kind: "lines", title: "From handing in a job to the start of its handler, one at a time" },
     ...{ xLabel: "milliseconds", yLabel: "% of the samples", logarithmic: { x: true } },
   },
   claim: {
@@ -19,7 +19,7 @@ const charts: Record<string, Chart & { kind: "lines" | "bars" }> = {
   },
   others: {
     ...{ kind: "lines", title: "Drain, with jobs in the table that the worker cannot do" },
-    ...{ xLabel: "jobs of others", yLabel: "jobs a second", logarithmic: { x: true, y: true } },
+    ...{ xLabel: "jobs of others; 1 stands for none", yLabel: "jobs a second", logarithmic: { x: true, y: true } },
   },
   cycle: {
     ...{ kind: "lines", title: "Submit and drain without a pause" },

@@ -16,7 +16,7 @@ const drain: Outcome = {
 };
 
 function resultsOf(...outcomes: Outcome[]): Results {
-  return { outcomes, series: [], costs: [], floor: [], peers: {} };
+  return { outcomes, series: [], costs: [], floor: [], peers: {}, peersGrowth: [] };
 }
 
 Deno.test("digits() keeps three that count, and groups thousands", () => {

@@ -35,6 +35,12 @@ export function reportOf(results: Results, about: Circumstances): string {
       results.floor.map(({ name, figure, by }) => [name, format(figure, "per second"), by]),
     ),
     table(
+      ["peers, with jobs in the table that their worker cannot do", "those jobs", "drain", "add → handler start, p50"],
+      results.peersGrowth.map(({ name, others, rate, latency }) => [
+        ...[name, digits(others), format(rate, "per second"), format(latency, "ms")],
+      ]),
+    ),
+    table(
       ["CPU, µs a job", "Postgres", "client"],
       results.costs.map(({ name, serverMicroseconds, clientMicroseconds }) => [
         ...[name, digits(serverMicroseconds), digits(clientMicroseconds)],

@@ -20,6 +20,8 @@ export type Sizes = {
   /** Jobs beside which the peers drain so many that they can do; a tenth of that one by one. */
   peerOthers: readonly number[];
   peerDrained: number;
+  /** One at a time, to an idle peer. */
+  peerSamples: number;
   cycled: number;
   tickWorkers: number;
   tickJobs: number;
@@ -37,9 +39,10 @@ export const fullSizes: Sizes = {
   requirementSets: [1, 100, 10_000],
   finished: 10_000_000,
   growthDrained: 5_000,
-  growthClaims: 100,
+  growthClaims: 200,
   peerOthers: [0, 30_000, 300_000],
   peerDrained: 2_000,
+  peerSamples: 50,
   cycled: 1_000_000,
   tickWorkers: 10_000,
   tickJobs: 1_000_000,
@@ -61,6 +64,7 @@ export const quickSizes: Sizes = {
   growthClaims: 20,
   peerOthers: [0, 10_000],
   peerDrained: 500,
+  peerSamples: 10,
   cycled: 20_000,
   tickWorkers: 1_000,
   tickJobs: 10_000,

@@ -10,6 +10,7 @@ Deno.test("copies of a queued job are claimed after it, in order, and done as it
   const tenant = await createTenant(db);
   const [model] = await submit(db, tenant, { payload: { id: 7 }, requires: ["compute/basic"] });
   const last = await multiplyJobs(db, [model.id], 20);
+  await checkPlaces(db);
 
   const worker = await createWorker(db, tenant, { slots: 30 });
   const first = await worker.claim(1);
@@ -37,6 +38,7 @@ Deno.test("copies of finished jobs have their events, and nobody can claim them"
   const [assignment] = await worker.claim(1);
   await worker.complete([succeeded(assignment!)]);
   await multiplyJobs(db, [assignment!.job_id], 3);
+  await checkPlaces(db);
 
   assert.deepEqual(await worker.claim(1), []);
   const counts = await db.sql`
@@ -44,3 +46,7 @@ Deno.test("copies of finished jobs have their events, and nobody can claim them"
   assert.equal(counts.length, 4);
   assert.ok(counts.every(({ events, last }) => events === counts[0]!["events"] && last === events));
 });
+
+async function checkPlaces(db: TestDatabase): Promise<void> {
+  assert.deepEqual([...await db.sql`select * from muster_private.check_places()`], []);
+}
