@@ -302,9 +302,9 @@ export class Worker {
     const withSecrets = async (assignment: Assignment, signal: AbortSignal): Promise<PreparedJob> => {
       const secrets = await jobSecrets.open(assignment, signal);
       const onMask = (mask: Mask) => this.#masks.hold(mask);
-      return prepareJob(assignment, signal, { outbox, artifacts, resources, secrets, onMask });
+      return prepareJob(assignment, signal, { outbox, artifacts, resources: holdings, secrets, onMask });
     };
-    const resources = new WorkerResources({
+    const holdings = new WorkerResources({
       hold: (held) => rpc.holdResources(held),
       release: (names, reason) => rpc.releaseResources(names, reason),
       log: this.#log,
@@ -321,7 +321,7 @@ export class Worker {
     const runner = new Runner({
       handlers: this.#handlers,
       prepare: (assignment, signal) => {
-        if (assignment.secrets.length === 0) return prepareJob(assignment, signal, { outbox, artifacts, resources });
+        if (assignment.secrets.length === 0) return prepareJob(assignment, signal, { outbox, artifacts, resources: holdings });
         return withSecrets(assignment, signal);
       },
       onResult: (result) => {
@@ -356,7 +356,7 @@ export class Worker {
       workerId,
       name: name ?? runtime.hostName(),
       outbox,
-      resources,
+      resources: holdings,
       runner,
       loop,
       link: undefined,

@@ -27,12 +27,18 @@ Deno.test("a job that fails for good leaves a letter, whatever it failed of, and
     { type: "well" },
     { type: "slow", max_attempts: 1, attempt_timeout_seconds: 10 },
   );
-  const [waiting, cancelled] = await submit(db, tenant, { type: "waiting", timeout_seconds: 10 }, { type: "cancelled" });
+  const [waiting, cancelled] = await submit(db, tenant, { type: "waiting", timeout_seconds: 10 }, {
+    type: "cancelled",
+  });
   await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [cancelled.id] });
   const jobs = await worker.claim(4);
   const of = (type: string) => jobs.find((job) => job.type === type)!;
   const long = "x".repeat(2000);
-  await worker.complete([failed(of("error"), { code: "broken", message: long }), failed(of("again")), succeeded(of("well"))]);
+  await worker.complete([
+    failed(of("error"), { code: "broken", message: long }),
+    failed(of("again")),
+    succeeded(of("well")),
+  ]);
   await db.advance(11);
   await worker.heartbeat({ running: [of("slow")] });
   await tick(db);
@@ -119,7 +125,14 @@ Deno.test("replay_dead_letters() submits failed jobs again as they were, with wh
   const [{ job_id, replayed_as }] = answer.jobs;
   assert.deepEqual([answer.replayed, answer.skipped, answer.next_cursor, job_id], [1, 0, null, job.id]);
   const again = await getJob(db, tenant, replayed_as);
-  const expected = { ...asked, priority: -7, max_attempts: 4, idempotency_key: null, retry_of: job.id, status: "queued" };
+  const expected = {
+    ...asked,
+    priority: -7,
+    max_attempts: 4,
+    idempotency_key: null,
+    retry_of: job.id,
+    status: "queued",
+  };
   for (const [field, value] of Object.entries(expected)) assert.deepEqual(again[field], value, field);
   assert.deepEqual([again.expires_at, again.start_by], ["2026-01-01T00:02:30.000000Z", "2026-01-01T00:01:50.000000Z"]);
   assert.deepEqual(await getJob(db, tenant, job.id), before);
@@ -169,7 +182,8 @@ Deno.test("a letter is replayed once, by two calls at a time as well", async () 
   const { replayed, skipped, jobs } = await waiting;
   assert.deepEqual([replayed, skipped, jobs], [0, 3, []]);
   await second.commit();
-  const rows = await db.sql`select count(*)::integer as count from muster.jobs where retry_of is not null group by retry_of`;
+  const rows = await db
+    .sql`select count(*)::integer as count from muster.jobs where retry_of is not null group by retry_of`;
   assert.deepEqual(rows.map((row) => row.count), [1, 1, 1]);
 });
 
@@ -196,7 +210,10 @@ Deno.test("retry_job() marks the letter of its job, so that a replay passes it o
   assert.deepEqual((await replay(db, tenant, { filter: {} })).jobs.map(({ job_id }: Answer) => job_id), [ids[1]]);
   await tx.commit();
   const marked = (await list(db, tenant, { state: "replayed" })).dead_letters;
-  assert.deepEqual(marked.map(({ job_id, replayed_as }: Answer) => job_id === ids[0] ? replayed_as : null), [null, again.id]);
+  assert.deepEqual(marked.map(({ job_id, replayed_as }: Answer) => job_id === ids[0] ? replayed_as : null), [
+    null,
+    again.id,
+  ]);
 });
 
 Deno.test("replayed jobs wait for their concurrency key, and the tenant's quota holds for them", async () => {
@@ -210,7 +227,10 @@ Deno.test("replayed jobs wait for their concurrency key, and the tenant's quota 
 
   const full = await createTenant(db);
   await letters(db, full, 3);
-  await db.call(service, "set_limits", { caller: { kind: "service", tenant_id: full.id }, limits: { waiting_jobs: 2 } });
+  await db.call(service, "set_limits", {
+    caller: { kind: "service", tenant_id: full.id },
+    limits: { waiting_jobs: 2 },
+  });
   await refused(replay(db, full, { filter: {} }), "MU019");
   assert.equal((await list(db, full)).dead_letters.length, 3);
   assert.equal((await replay(db, full, { filter: {}, most: 2 })).replayed, 2);
@@ -237,7 +257,9 @@ Deno.test("dismiss_dead_letters() closes letters, which then are not replayed, a
   const dismiss = (args: Args) => db.call(service, "dismiss_dead_letters", { caller: tenant.caller, ...args });
   assert.deepEqual(await dismiss({ ids: [ids[0]] }), { dismissed: 1, skipped: 0, next_cursor: null });
   assert.deepEqual(await dismiss({ ids: ids.slice(0, 2) }), { dismissed: 1, skipped: 1, next_cursor: null });
-  assert.deepEqual((await replay(db, tenant, { ids: ids.slice(0, 3) })).jobs.map(({ job_id }: Answer) => job_id), [ids[2]]);
+  assert.deepEqual((await replay(db, tenant, { ids: ids.slice(0, 3) })).jobs.map(({ job_id }: Answer) => job_id), [
+    ids[2],
+  ]);
   assert.deepEqual(await dismiss({ filter: { before: at(100) } }), { dismissed: 1, skipped: 0, next_cursor: null });
   const dismissed = (await list(db, tenant, { state: "dismissed" })).dead_letters;
   assert.deepEqual(dismissed.map(({ job_id }: Answer) => job_id), [ids[3], ids[1], ids[0]]);

@@ -18,7 +18,8 @@ import { type Args, service, TestDatabase } from "../support/database.ts";
 Deno.test("the pause before a retry grows as the policy says, up to its cap, with jitter of it left to chance", async () => {
   await using db = await TestDatabase.create();
   const delay = async (failures: number, base: number, cap: number, retry: Args | null): Promise<number> => {
-    const [row] = await db.sql`select extract(epoch from muster_private.retry_delay(${failures}, make_interval(secs => ${base}),
+    const [row] = await db
+      .sql`select extract(epoch from muster_private.retry_delay(${failures}, make_interval(secs => ${base}),
       make_interval(secs => ${cap}), ${retry === null ? null : db.sql.json(retry as never)}))::float8 as seconds`;
     return row!.seconds;
   };
