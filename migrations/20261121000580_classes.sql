@@ -196,12 +196,17 @@ comment on function muster_private.effective_capabilities(muster.worker_devices)
 create function muster_private.placement_json(class_id bigint) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
+declare
+  v_class muster.job_classes;
 begin
-  return (
-    select jsonb_build_object('where', muster_private.expressions_json(c.expressions),
-      'prefer', muster_private.expressions_json(c.preferences),
-      'resources', c.resources || jsonb_build_object('slots', c.slots))
-    from muster.job_classes c where c.id = placement_json.class_id);
+  select * into strict v_class from muster.job_classes c where c.id = placement_json.class_id;
+  -- Most classes have none of it.
+  if v_class.expressions = '[]' and v_class.preferences = '[]' and v_class.resources = '{}' and v_class.slots = 1 then
+    return '{"where": [], "prefer": [], "resources": {"slots": 1}}';
+  end if;
+  return jsonb_build_object('where', muster_private.expressions_json(v_class.expressions),
+    'prefer', muster_private.expressions_json(v_class.preferences),
+    'resources', v_class.resources || jsonb_build_object('slots', v_class.slots));
 end
 $$;
 comment on function muster_private.placement_json(bigint) is
