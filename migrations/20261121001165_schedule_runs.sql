@@ -143,7 +143,7 @@ create function muster_private.run_schedules(at timestamptz, out count integer, 
 language plpgsql set search_path = ''
 as $$
 declare
-  v_most_schedules constant integer := 200;
+  v_most_schedules constant integer := 100;
   v_most_jobs constant integer := 500;
   v_lock_timeout constant text := current_setting('lock_timeout');
   v_due constant uuid[] := muster_private.due_schedules(run_schedules.at, v_most_schedules);
