@@ -251,7 +251,7 @@ language plpgsql immutable set search_path = ''
 as $$
 begin
   if not policy_of.item ?| '{message,concurrency_limit,concurrency_policy,rate_limit,after,affinity,resource_ref,retry_backoff,retry_jitter,final_errors}'::text[] then
-    return '{}';
+    return '{}'::jsonb;
   end if;
   return jsonb_strip_nulls(jsonb_build_object(
       'message', policy_of.item -> 'message', 'concurrency_limit', policy_of.item -> 'concurrency_limit', 'concurrency_policy', policy_of.item -> 'concurrency_policy',

@@ -158,8 +158,8 @@ declare
   v_free uuid[] := array[]::uuid[];
   v_tenant record;
 begin
-  admit_late.queued := '{}';
-  admit_late.freed := '{}';
+  admit_late.queued := array[]::uuid[];
+  admit_late.freed := array[]::uuid[];
   if exists (
     select from muster_private.unsettled_jobs u
     where admit_late.tenant_id is null or u.tenant_id = admit_late.tenant_id and u.task <> 'cancel'

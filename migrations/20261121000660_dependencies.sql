@@ -166,7 +166,7 @@ comment on function muster_private.leave_unsettled(uuid[], text) is 'Leaves what
 
 -- Of jobs that have ended: lets go those that come after them and may, and answers which of them wait for no other. These
 -- keep their place until they are admitted.
-create function muster_private.free_dependents(ended uuid[], at timestamptz) returns uuid[]
+create function muster_private.free_dependents(ended uuid[]) returns uuid[]
 language plpgsql set search_path = ''
 as $$
 declare
@@ -183,7 +183,7 @@ begin
     limit v_most
   ) f;
   if v_ids is null then
-    return '{}';
+    return array[]::uuid[];
   end if;
   with blocked as (
     select b.job_id from muster_private.blocked_jobs b where b.job_id = any (v_ids) for update skip locked
@@ -211,7 +211,7 @@ begin
       and not exists (select from muster_private.open_dependencies d where d.job_id = b.job_id));
 end
 $$;
-comment on function muster_private.free_dependents(uuid[], timestamptz) is
+comment on function muster_private.free_dependents(uuid[]) is
   'Lets jobs go that come after jobs that have ended; answers those that wait for no other';
 
 -- By index from each job to the next, however few rows there seem to be: a chain has as many steps as jobs.
@@ -255,7 +255,7 @@ begin
     order by d.job_id, d.after_id
   ) e;
   if v_ids is null then
-    return '{}';
+    return array[]::uuid[];
   end if;
   v_taken := muster_private.leave_waiting(v_ids);
   update muster.jobs j
@@ -301,7 +301,7 @@ begin
       exit;
     end if;
     v_count := v_count + cardinality(v_ended);
-    v_free := v_free || muster_private.free_dependents(v_ended, after_jobs_ended.at);
+    v_free := v_free || muster_private.free_dependents(v_ended);
     v_ended := muster_private.fail_dependents(v_ended, after_jobs_ended.at)
       || muster_private.end_batches_of(v_ended, after_jobs_ended.at);
   end loop;

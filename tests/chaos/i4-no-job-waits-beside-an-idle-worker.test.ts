@@ -3,6 +3,7 @@ import {
   type Assignment,
   createTenant,
   createWorker,
+  getJob,
   submit,
   succeeded,
   type TestTenant,
@@ -244,3 +245,26 @@ for (const freeing of freeings) {
     }
   });
 }
+
+Deno.test("a job that is let go by the end of another is pushed to an idle worker in the same call, through a batch as well", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const busy = await createWorker(db, tenant);
+  const idle = await createWorker(db, tenant, { capabilities: ["idle"], listening: true });
+  const [, next] = await submit(db, tenant, { requires: ["compute/basic"] }, {
+    after: ["#0"],
+    requires: ["idle"],
+  });
+  await busy.complete([succeeded((await busy.claim())[0]!)]);
+  assert.equal((await getJob(db, tenant, next.id)).worker_id, idle.id);
+  const [assigned] = (await idle.heartbeat()).jobs;
+  await idle.complete([succeeded(assigned)]);
+  const { batch } = await db.call(service, "submit_jobs", {
+    caller: tenant.caller,
+    jobs: [{ type: "test", requires: ["compute/basic"] }],
+    batch: {},
+  });
+  const [last] = await submit(db, tenant, { after: [batch.id], requires: ["idle"] });
+  await busy.complete([succeeded((await busy.claim())[0]!)]);
+  assert.equal((await getJob(db, tenant, last.id)).worker_id, idle.id);
+});

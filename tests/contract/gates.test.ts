@@ -46,11 +46,11 @@ Deno.test("jobs run one after the other by `after`, and fail with what they come
   assert.equal(fourth.status, 201);
   await end(await claimJobs(machine.rpc, 10));
   const held = await claimJobs(machine.rpc, 10);
-  assert.deepEqual(held.map(({ job_id }) => job_id), [second!.id]);
+  assert.deepEqual(held.map(({ job_id }: { job_id: string }) => job_id), [second!.id]);
   await end(held, "failed");
   const { error } = await read(api, fourth.body.id);
   assert.deepEqual([error?.code, error?.details], ["dependency_failed", { jobId: second!.id }]);
-  assert.deepEqual((await claimJobs(machine.rpc, 10)).map(({ job_id }) => job_id), [third!.id]);
+  assert.deepEqual((await claimJobs(machine.rpc, 10)).map(({ job_id }: { job_id: string }) => job_id), [third!.id]);
   assertProblem(await api("/jobs", { json: { ...job, after: [crypto.randomUUID()] } }), "not_found", /no such job/);
   assertProblem(await api("/jobs", { json: { ...job, after: ["#0"] } }), "invalid_request", /earlier/);
   assertProblem(await api("/jobs", { json: { ...job, after: ["first"] } }), "invalid_request");
@@ -115,7 +115,7 @@ Deno.test("a rate limit lets jobs start as often as it says, and tells when the 
   assert.deepEqual([limit!.key, limit!.waiting, limit!.burst], ["api.example.com", 1, 1]);
   assert.ok(Date.parse(limit!.nextAt!) > Date.parse(jobs[1]!.job.createdAt));
   const taken = await claimJobs(machine.rpc, 10);
-  assert.deepEqual(taken.map(({ job_id }) => job_id), [jobs[0]!.job.id]);
+  assert.deepEqual(taken.map(({ job_id }: { job_id: string }) => job_id), [jobs[0]!.job.id]);
   await until(async () => (await claimJobs(machine.rpc, 10)).length === 1, "the second job may start");
   const { startedAt } = await read(api, jobs[1]!.job.id);
   assert.ok(Date.parse(startedAt!) >= Date.parse(limit!.nextAt!), `${startedAt} is not before ${limit!.nextAt}`);
