@@ -13,6 +13,8 @@ export const WorkPlan = z.object({
   /** Goes on after it was told to stop, and succeeds late. */
   ignoresAbort: z.boolean(),
   resultBytes: z.number(),
+  /** A resource that its worker holds from then on. */
+  holds: z.string().nullable(),
 });
 export type WorkPlan = z.output<typeof WorkPlan>;
 
@@ -45,11 +47,19 @@ export function planJob(random: Random, tenant: string, index: number): PlannedJ
     failsFinally,
     ignoresAbort: random.chance(0.1),
     resultBytes: random.chance(0.03) ? random.between(20_000, 60_000) : random.between(0, 200),
+    holds: random.chance(0.05) ? `model-${random.between(1, 3)}` : null,
   };
   const limit = random.between(1, 3);
   const lane = random.chance(0.15)
     ? { concurrencyKey: `limit-${limit}-of-${random.between(1, 4)}`, concurrencyLimit: limit }
     : {};
+  // A hard key outlives its worker for 5 s: then its jobs are another's.
+  const wish = random.weighted({ nothing: 80, hard: 6, soft: 8, resource: 6 });
+  const wanted: Pick<SubmitJob, "affinity" | "resourceRef"> = wish === "nothing"
+    ? {}
+    : wish === "resource"
+    ? { resourceRef: { name: `model-${random.between(1, 3)}`, mode: "soft", waitSeconds: random.between(0, 2) } }
+    : { affinity: { key: `${wish}-${random.between(1, 5)}`, mode: wish, keepSeconds: 5 } };
   // Shorter than the work: the server ends the attempt, and the handler succeeds too late.
   const isTooLong = length === "long" && random.chance(0.1);
   return {
@@ -65,6 +75,7 @@ export function planJob(random: Random, tenant: string, index: number): PlannedJ
       retryCapSeconds: 3,
       ...(isTooLong ? { attemptTimeoutSeconds: 2, maxAttempts: 2 } : {}),
       ...lane,
+      ...wanted,
     },
     twice: random.chance(0.3),
     cancelAfterMs: random.chance(0.04) ? random.between(0, 4_000) : null,

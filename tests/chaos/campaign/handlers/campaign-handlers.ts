@@ -15,11 +15,13 @@ const journal = new Journal(path);
 const work = defineHandler({
   type: "campaign.work",
   payload: z.object({ tenant: z.string(), key: z.string(), plan: WorkPlan }),
-  async handle({ id, attempt, payload: { tenant, key, plan }, signal, progress, chunk }) {
+  async handle({ id, attempt, payload: { tenant, key, plan }, signal, progress, chunk, resources }) {
     const execution = crypto.randomUUID();
     const say = (entry: object) => journal.write({ job: id, attempt, execution, pid: process.pid, ...entry });
     say({ did: "begin", tenant, key });
     signal.addEventListener("abort", () => say({ did: "abort", reason: String(signal.reason) }));
+    // Whether or not the control plane can be told: the next job that is to hold it says so again.
+    if (plan.holds !== null) await resources.hold(plan.holds, { leaseSeconds: 10 }).catch(() => {});
     const endsAt = performance.now() + plan.milliseconds;
     for (let step = 1; performance.now() < endsAt; step += 1) {
       await pause(Math.min(endsAt - performance.now(), plan.reportEveryMs), plan.ignoresAbort ? undefined : signal);
