@@ -89,6 +89,19 @@ Deno.test("schedule create refuses what no schedule can be before anything is se
   assert.throws(() => parseCommand(["schedule", "preview", "@daily", "--count", "101"], now), UsageError);
 });
 
+Deno.test("worker cordon and uncordon name the worker and its tenant", async () => {
+  const id = "9f8b7c6d-1111-4222-8333-944455566677";
+  for (const verb of ["cordon", "uncordon"]) {
+    assert.deepEqual(await sentBy(`worker ${verb} ${id} --tenant lab`), {
+      path: `/functions/v1/workers/${id}/${verb}`,
+      tenantId: "lab",
+      body: null,
+    });
+  }
+  assert.throws(() => parseCommand(["worker", "cordon", "gpu-1"], now), UsageError);
+  assert.throws(() => parseCommand(["worker", "cordon"], now), UsageError);
+});
+
 Deno.test("an enrollment token is for one machine and one day unless told otherwise", async () => {
   const { body } = await sentBy("enrollment-token create");
   assert.deepEqual(body, {

@@ -66,10 +66,11 @@ Deno.test("a job follows the resource that it names, and GET /workers/resources 
 Deno.test("POST /jobs/:id/rebind names the worker of a job, for who may operate", async () => {
   const { api: app, tenant, one, two, idOf } = await createPair();
   const { apiKey } = await createApiKey(tenant.id, { scopes: ["read", "operate"] });
+  const { apiKey: submitter } = await createApiKey(tenant.id, { scopes: ["read", "submit"] });
   const operator = api(apiKey);
   const { body: job } = await app("/jobs", { json: { type: "a" } });
   const path = `/jobs/${job.id}/rebind`;
-  assertProblem(await app(path, { json: { workerId: idOf(two) } }), "forbidden");
+  assertProblem(await api(submitter)(path, { json: { workerId: idOf(two) } }), "forbidden");
   assertProblem(await operator(path, { json: {} }), "invalid_request");
   const bound = await operator(path, { json: { workerId: idOf(two) } });
   assert.equal(bound.status, 200, JSON.stringify(bound.body));

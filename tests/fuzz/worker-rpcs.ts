@@ -95,6 +95,34 @@ const rpcs: Readonly<Record<string, Json>> = {
     },
     required: ["results"],
   },
+  hold_resources: {
+    type: "object",
+    properties: {
+      resources: {
+        type: "array",
+        maxItems: 100,
+        items: {
+          type: "object",
+          properties: {
+            name: { type: "string", minLength: 1, maxLength: 255 },
+            lease_seconds: { type: "number", minimum: 10, maximum: 604800 },
+            size_bytes: { type: "integer", minimum: 0 },
+            metadata: { type: "object" },
+          },
+          required: ["name"],
+        },
+      },
+    },
+    required: ["resources"],
+  },
+  release_resources: {
+    type: "object",
+    properties: {
+      names: { type: "array", maxItems: 1000, items: { type: "string", maxLength: 255 } },
+      reason: { type: "string", enum: ["released", "evicted"] },
+    },
+    required: ["names"],
+  },
   goodbye: { type: "object", properties: { reason: { type: "string", maxLength: 200 } } },
   authorize_secrets: { type: "object", properties: { caller: {} } },
 };
