@@ -246,7 +246,7 @@ begin
     where j.id = any (choose_workers.job_ids)
     order by j.tenant_id, j.class_id, j.priority desc, j.rank, j.position
   loop
-    v_placement := row (v_job.id, null, null, null);
+    v_placement := row (v_job.id, null, null, null)::muster_private.placement;
     v_chosen := null;
     v_record := null;
     v_holders := null;

@@ -20,11 +20,12 @@ begin
       if v_job.status in ('assigned', 'running') and v_job.worker_id is distinct from v_holder then
         raise exception using errcode = 'MUX01', message = 'A job changed hands';
       end if;
-      return v_job;
+      exit;
     exception when sqlstate 'MUX01' then
       null;
     end;
   end loop;
+  return v_job;
 end
 $$;
 comment on function muster_private.lock_job_and_workers(uuid, uuid, uuid) is
