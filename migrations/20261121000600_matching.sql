@@ -426,17 +426,23 @@ begin
       limit v_turn
     ) queued;
     v_workers := muster_private.next_workers(assign_jobs.tenant_id, v_head.class_id, v_want, v_passed);
-    with locked as (
-      select r.job_id as id, r.priority, r.rank, r.position from muster_private.ready_jobs r
+    -- Only jobs that go to a worker are locked: a claim would pass over the others.
+    v_jobs := array(
+      select r.job_id from muster_private.ready_jobs r
       where r.tenant_id = assign_jobs.tenant_id and r.class_id = v_head.class_id and r.worker_id is null
+        and r.priority >= coalesce(v_head.next_priority, r.priority)
       order by r.priority desc, r.rank, r.position
       limit cardinality(v_workers)
-      for update skip locked
-    )
-    select coalesce(array_agg(best.id order by best.place), '{}') into v_jobs
-    from (select l.*, row_number() over (order by l.priority desc, l.rank, l.position) as place from locked l) best
+      for update skip locked);
     -- The head itself may be in other hands: then the first that is free is as good.
-    where best.place = 1 or v_head.next_priority is null or best.priority >= v_head.next_priority;
+    if cardinality(v_jobs) = 0 then
+      v_jobs := array(
+        select r.job_id from muster_private.ready_jobs r
+        where r.tenant_id = assign_jobs.tenant_id and r.class_id = v_head.class_id and r.worker_id is null
+        order by r.priority desc, r.rank, r.position
+        limit least(cardinality(v_workers), 1)
+        for update skip locked);
+    end if;
     if cardinality(v_jobs) = 0 then
       v_classes := array_remove(v_classes, v_head.class_id);
       continue;

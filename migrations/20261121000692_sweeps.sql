@@ -54,14 +54,19 @@ begin
     where r.tenant_id = raise_heads.tenant_id and r.class_id = raise_heads.class_id and r.priority = raise_heads.priority
       and r.worker_id is null
     order by r.rank, r.position limit v_most
-    for update skip locked
-  ), raised as (
+  ), due as materialized (
     select h.job_id, h.rank, (
         select max(p) from unnest(raise_heads.priorities) p
         where p <= j.priority + floor(extract(epoch from raise_heads.at - h.queued_at) / 30)) as priority
     from heads h
     join muster.jobs j on j.id = h.job_id
     where h.queued_at <= raise_heads.at - interval '30 seconds'
+  ), raised as (
+    -- The others stay free for whoever claims.
+    select d.job_id, d.rank, d.priority from due d
+    join muster_private.ready_jobs r on r.job_id = d.job_id
+    where d.priority > raise_heads.priority and r.priority = raise_heads.priority
+    for update of r skip locked
   ), moved as (
     update muster_private.ready_jobs r
     set priority = n.priority,
@@ -71,7 +76,7 @@ begin
         where o.tenant_id = raise_heads.tenant_id and o.class_id = raise_heads.class_id and o.priority = n.priority and o.worker_id is null
         order by o.rank, o.position limit 1))
     from raised n
-    where r.job_id = n.job_id and n.priority > raise_heads.priority
+    where r.job_id = n.job_id
     returning r.job_id
   )
   select count(*) into v_count from moved;
@@ -81,6 +86,45 @@ $$;
 comment on function muster_private.raise_heads(uuid, bigint, smallint, smallint[], timestamptz) is
   'Raises the priority of jobs at the head of a lane that have waited for it';
 
+-- Hops from class to class, and looks at their heads only.
+create function muster_private.waiting_lanes(
+  tenant_id uuid, priority smallint, after_class_id bigint, waiting_since timestamptz, most integer,
+  out class_ids bigint[], out lane_count integer, out last_class_id bigint
+)
+language plpgsql stable set search_path = ''
+as $$
+begin
+  with recursive hops as (
+    (
+      select r.class_id as hop from muster_private.ready_jobs r
+      where r.tenant_id = waiting_lanes.tenant_id and r.priority = waiting_lanes.priority and r.worker_id is null
+        and r.class_id > waiting_lanes.after_class_id
+      order by r.class_id limit 1
+    )
+    union all
+    select next.class_id from hops h
+    cross join lateral (
+      select r.class_id from muster_private.ready_jobs r
+      where r.tenant_id = waiting_lanes.tenant_id and r.priority = waiting_lanes.priority and r.worker_id is null
+        and r.class_id > h.hop
+      order by r.class_id limit 1
+    ) next
+  )
+  select count(*), max(l.hop), coalesce(array_agg(l.hop order by l.hop) filter (where exists (
+      select from (
+        select r.queued_at from muster_private.ready_jobs r
+        where r.tenant_id = waiting_lanes.tenant_id and r.class_id = l.hop and r.priority = waiting_lanes.priority
+          and r.worker_id is null
+        order by r.rank, r.position limit 10
+      ) head
+      where head.queued_at <= waiting_lanes.waiting_since)), '{}')
+  into waiting_lanes.lane_count, waiting_lanes.last_class_id, waiting_lanes.class_ids
+  from (select h.hop from hops h limit waiting_lanes.most) l;
+end
+$$;
+comment on function muster_private.waiting_lanes(uuid, smallint, bigint, timestamptz, integer) is
+  'Which of the next lanes of a priority have a head that has waited since then; how many were looked at, and up to which class';
+
 create function muster_private.age_jobs(at timestamptz) returns integer
 language plpgsql set search_path = ''
 as $$
@@ -89,7 +133,8 @@ declare
   v_tenants_left integer := 400;
   v_place muster_private.sweep_places;
   v_priorities smallint[];
-  v_priority smallint;
+  v_lane record;
+  v_found record;
   v_count integer := 0;
 begin
   select * into strict v_place from muster_private.sweep_places p where p.name = 'aging';
@@ -107,23 +152,24 @@ begin
     end if;
     v_tenants_left := v_tenants_left - 1;
     v_priorities := muster_private.queued_priorities(v_place.tenant_id);
-    foreach v_priority in array v_priorities[:cardinality(v_priorities) - 1] loop
-      continue when v_priority < v_place.priority;
-      if v_priority > v_place.priority then
+    for v_lane in
+      select p.priority, age_jobs.at - interval '30 seconds' * (v_priorities[p.n + 1] - p.priority) as waiting_since
+      from unnest(v_priorities) with ordinality p (priority, n)
+      where p.n < cardinality(v_priorities) and (v_place.priority is null or p.priority >= v_place.priority)
+      order by p.n
+    loop
+      if v_lane.priority > v_place.priority then
         v_place.class_id := null;
       end if;
-      v_place.priority := v_priority;
-      loop
-        select r.class_id into v_place.class_id from muster_private.ready_jobs r
-        where r.tenant_id = v_place.tenant_id and r.priority = v_priority and r.worker_id is null
-          and r.class_id > coalesce(v_place.class_id, 0)
-        order by r.class_id limit 1;
-        exit when not found;
-        v_count := v_count + muster_private.raise_heads(
-          v_place.tenant_id, v_place.class_id, v_priority, v_priorities, age_jobs.at);
-        v_lanes_left := v_lanes_left - 1;
-        exit tenants when v_lanes_left = 0;
-      end loop;
+      v_place.priority := v_lane.priority;
+      v_found := muster_private.waiting_lanes(
+        v_place.tenant_id, v_lane.priority, coalesce(v_place.class_id, 0), v_lane.waiting_since, v_lanes_left);
+      select v_count + coalesce(sum(muster_private.raise_heads(
+        v_place.tenant_id, c.id, v_lane.priority, v_priorities, age_jobs.at)), 0) into v_count
+      from unnest(v_found.class_ids) c (id);
+      v_lanes_left := v_lanes_left - v_found.lane_count;
+      v_place.class_id := v_found.last_class_id;
+      exit tenants when v_lanes_left = 0;
     end loop;
     v_place.priority := null;
     v_place.class_id := null;

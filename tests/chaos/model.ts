@@ -10,6 +10,7 @@ import {
   type Kind,
   laneLimits,
   type Overlap,
+  type Ranks,
   type Report,
   type State,
   type Worker,
@@ -28,6 +29,7 @@ const wakeCheck = 60;
 const tickLate = 10;
 export const retryBase = 4;
 const retryCap = 300;
+const agingSeconds = 30;
 
 const waiting: readonly JobStatus[] = ["scheduled", "blocked", "queued"];
 const admitted: readonly JobStatus[] = ["queued", ...held];
@@ -37,9 +39,11 @@ type Ending = "succeeded" | "failed" | "lost" | "timed_out" | "released" | "canc
 /** Carries out calls on a state, which it changes. */
 export class Model {
   readonly #overlap: Overlap | undefined;
+  readonly #ranks: Ranks;
 
-  constructor(readonly state: State, overlap?: Overlap) {
+  constructor(readonly state: State, ranks: Ranks = new Map(), overlap?: Overlap) {
     this.#overlap = overlap;
+    this.#ranks = ranks;
   }
 
   call(call: Call): Answer {
@@ -96,9 +100,9 @@ export class Model {
         : jobs.find(({ idempotencyKey }) => idempotencyKey === spec.idempotencyKey);
       if (known) return known.name;
       created.add(spec.name);
-      jobs.push({
+      const job: Job = {
         ...spec,
-        status: spec.delaySeconds > 0 ? "scheduled" : spec.lane === null ? "queued" : "blocked",
+        status: "scheduled",
         attempts: 0,
         released: 0,
         worker: null,
@@ -109,9 +113,14 @@ export class Model {
         deadline: null,
         startedAt: null,
         expiresAt: spec.totalSeconds === null ? null : now + spec.totalSeconds,
+        rank: 0,
+        raisedTo: spec.priority,
+        queuedAt: now,
         holders: [],
         late: [],
-      });
+      };
+      if (spec.delaySeconds <= 0) this.#queue(job);
+      jobs.push(job);
       return spec.name;
     });
     this.#unblock(jobs.filter(({ name }) => created.has(name)));
@@ -274,7 +283,9 @@ export class Model {
     );
     for (const job of late) this.#close(job, "failed", { error: "expired" });
     const due = jobs.filter((job) => job.status === "scheduled" && job.runAt <= now && !skipped?.jobs.has(job.name));
-    for (const job of due) job.status = job.lane === null ? "queued" : "blocked";
+    for (const job of due) this.#queue(job);
+    this.#unblock(due, skipped);
+    this.#raise(skipped);
     this.#unblock(jobs.filter(({ status }) => status === "blocked"), skipped);
     this.state.wasLate = this.state.lastTick < now - tickLate;
     this.state.lastTick = now;
@@ -299,7 +310,8 @@ export class Model {
     if (isLast) return this.#close(job, "failed", { error: error ?? "expired" });
     const failures = ending === "released" ? 0 : ending === "lost" ? spent - 1 : spent;
     const longest = failures < 1 ? 0 : Math.min(retryCap, retryBase * 2 ** (failures - 1));
-    job.status = longest > 0 ? "scheduled" : job.lane === null ? "queued" : "blocked";
+    if (longest > 0) job.status = "scheduled";
+    else this.#queue(job);
     job.retryBetween = longest > 0 ? [now + longest / 2, now + longest] : null;
     job.runAt = now + longest;
     job.worker = job.deadline = null;
@@ -320,8 +332,37 @@ export class Model {
       if (!jobs.some((job) => job.lane === lane) || skipped?.lanes.has(lane)) continue;
       const ofLane = this.state.jobs.filter((job) => job.lane === lane);
       const free = laneLimits[lane] - ofLane.filter(({ status }) => admitted.includes(status)).length;
-      const next = ofLane.filter(({ status, name }) => status === "blocked" && !skipped?.jobs.has(name)).sort(byRank);
-      for (const job of next.slice(0, Math.max(free, 0))) job.status = "queued";
+      const next = ofLane.filter(({ status, name }) => status === "blocked" && !skipped?.jobs.has(name)).sort(byPlace);
+      for (const job of next.slice(0, Math.max(free, 0))) this.#enter(job);
+    }
+  }
+
+  /** A job's time has come: into the queue, or to where its key lets it in. */
+  #queue(job: Job): void {
+    if (job.lane === null) this.#enter(job);
+    else job.status = "blocked";
+  }
+
+  #enter(job: Job): void {
+    job.status = "queued";
+    job.rank = this.#ranks.get(job.name) ?? 0;
+    job.raisedTo = job.priority;
+    job.queuedAt = this.state.now;
+  }
+
+  /** Jobs that have waited 30 s for each point between them and another lane go on in that one. */
+  #raise(skipped?: Overlap): void {
+    const { now, jobs } = this.state;
+    const queued = jobs.filter(({ status, name }) => status === "queued" && !skipped?.jobs.has(name));
+    const lanes = [...new Set([...queued, ...(skipped?.heads ?? [])].map(({ raisedTo }) => raisedTo))].sort((a, b) =>
+      a - b
+    );
+    for (const job of queued) {
+      const due = job.priority + Math.floor((now - job.queuedAt) / agingSeconds);
+      const lane = lanes.findLast((priority) => priority <= due);
+      if (lane === undefined || lane <= job.raisedTo) continue;
+      job.raisedTo = lane;
+      job.rank = this.#ranks.get(job.name) ?? job.rank;
     }
   }
 
@@ -344,7 +385,7 @@ export class Model {
       const jobs = queued
         .filter((job) => job.kind === kind && !skipped?.jobs.has(job.name))
         .slice(0, places.length)
-        .filter((job, place) => place === 0 || rival === undefined || job.priority >= rival.priority);
+        .filter((job, place) => place === 0 || rival === undefined || job.raisedTo >= rival.raisedTo);
       if (jobs.length === 0) open.delete(kind);
       const chosen = places.slice(0, jobs.length);
       const given = chosen.filter((index) => !skipped?.workers.has(index));
@@ -509,12 +550,18 @@ function isOver(at: number | null, now: number): boolean {
   return at !== null && at < now;
 }
 
+/** As the queue is served. */
 function byRank(a: Job, b: Job): number {
+  return b.raisedTo - a.raisedTo || a.rank - b.rank || a.position - b.position;
+}
+
+/** As jobs wait for a key, and as a worker is told of several. */
+function byPlace(a: Job, b: Job): number {
   return b.priority - a.priority || a.position - b.position;
 }
 
 function handed(jobs: readonly Job[]): Attempt[] {
-  return [...jobs].sort(byRank).map(({ name, attempts }) => ({ job: name, attempt: attempts }));
+  return [...jobs].sort(byPlace).map(({ name, attempts }) => ({ job: name, attempt: attempts }));
 }
 
 /** In an order that does not depend on where the items came from. */

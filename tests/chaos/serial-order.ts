@@ -7,6 +7,7 @@ import {
   type Job,
   type Lane,
   type Overlap,
+  type Ranks,
   type State,
   type Worker,
 } from "./vocabulary.ts";
@@ -25,13 +26,14 @@ export type Explanation = { readonly state: State; readonly passedOver: boolean 
  * the function says that it does (a push, a claim, the tick): never more than that.
  */
 export function explain(before: State, calls: readonly Call[], observed: Outcome): Explanation {
-  const found = search({ calls, observed, state: before, order: [], touched: [], passedOver: false });
+  const ranks: Ranks = new Map(observed.state.jobs.map(({ name, rank }) => [name, rank]));
+  const found = search({ calls, observed, ranks, state: before, order: [], touched: [], passedOver: false });
   if (found) return { ...found, state: adopt(found.state, observed.state) };
   // Nothing explains it: what is nearest among the plain orders is most worth a look.
   const unexplained = permutations([...calls.keys()]).map((order) => {
     const state = structuredClone(before);
     const answers: Answer[] = [];
-    for (const index of order) answers[index] = new Model(state).call(calls[index]!);
+    for (const index of order) answers[index] = new Model(state, ranks).call(calls[index]!);
     return [...answersThatDiffer(answers, observed.answers), ...statesThatDiffer(state, observed.state)];
   });
   throw new NoOrderError(unexplained.reduce((a, b) => b.length < a.length ? b : a).join("\n"));
@@ -40,6 +42,7 @@ export function explain(before: State, calls: readonly Call[], observed: Outcome
 type Search = {
   readonly calls: readonly Call[];
   readonly observed: Outcome;
+  readonly ranks: Ranks;
   readonly state: State;
   /** The calls made so far, by their numbers, and what each has locked. */
   readonly order: readonly number[];
@@ -48,7 +51,7 @@ type Search = {
 };
 
 function search(soFar: Search): Explanation | null {
-  const { calls, observed, state: before, order, touched } = soFar;
+  const { calls, observed, ranks, state: before, order, touched } = soFar;
   if (order.length === calls.length) {
     const { state, passedOver } = soFar;
     return statesThatDiffer(state, observed.state).length === 0 ? { state, passedOver } : null;
@@ -59,9 +62,9 @@ function search(soFar: Search): Explanation | null {
     for (const { over, atStart, atPush } of passings(index, calls.length)) {
       const state = structuredClone(before);
       // One that comes later in the order may have been waiting with its rows locked: those it would want now.
-      const rows = over.map((other) => touched[other] ?? tryOut(calls[other]!, before));
+      const rows = over.map((other) => touched[other] ?? tryOut(calls[other]!, before, ranks));
       const overlap = over.length === 0 ? undefined : { ...union(rows), atStart, atPush };
-      const answer = new Model(state, overlap).call(call);
+      const answer = new Model(state, ranks, overlap).call(call);
       if (answersThatDiffer([comparable(answer)], [comparable(observed.answers[index]!)]).length > 0) continue;
       const found = search({
         ...soFar,
@@ -92,9 +95,9 @@ function withoutGlances(answer: Answer): Answer {
   };
 }
 
-function tryOut(call: Call, before: State): Touched {
+function tryOut(call: Call, before: State, ranks: Ranks): Touched {
   const state = structuredClone(before);
-  new Model(state).call(call);
+  new Model(state, ranks).call(call);
   return rowsOf(call, before, state);
 }
 
@@ -173,6 +176,8 @@ function statesThatDiffer(model: State, real: State): string[] {
       return expected === undefined ? [] : Object.keys(job).flatMap((key) => {
         const field = key as keyof Job;
         if (field === "runAt" && isRetryInTime(expected, job)) return [];
+        // Given to the model; the lane that a job has come to is its own to say, while the job is queued.
+        if (field === "rank" || (field === "raisedTo" && job.status !== "queued")) return [];
         if (field === "startedAt" && job.status !== "running") return [];
         return differs(`job ${job.name}, ${field}`, expected[field], job[field]);
       });

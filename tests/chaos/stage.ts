@@ -46,6 +46,7 @@ export class Stage implements AsyncDisposable {
 
   static async open(): Promise<Stage> {
     const db = await TestDatabase.create();
+    await noteRanks(db);
     const sql = postgres(db.url, { max: width + 1, onnotice: () => {}, connection: { application_name: "tests" } });
     const backends = [];
     for (let i = 0; i < width; i++) {
@@ -70,6 +71,8 @@ export class Stage implements AsyncDisposable {
     await this.#sql.unsafe(`
       delete from muster.late_results;
       delete from muster.jobs;
+      delete from muster_private.test_ranks;
+      delete from muster_private.rate_buckets;
       delete from muster.concurrency_keys;
       delete from muster.job_classes;
       delete from muster_private.audit_inbox;
@@ -151,10 +154,11 @@ export class Stage implements AsyncDisposable {
           select payload ->> 'name' as name, status, attempts, released_count as released, worker_id as worker, result,
             error ->> 'code' as error, ${seconds("run_at", this.#sql)} as "runAt",
             ${seconds("attempt_deadline_at", this.#sql)} as deadline,
+            coalesce(k.rank, 0) as rank, coalesce(k.priority, o.priority) as "raisedTo",
             case when status = 'running' then ${seconds("started_at", this.#sql)} end as "startedAt",
             (select coalesce(jsonb_agg(jsonb_build_object('attempt', l.attempt, 'worker', l.worker_id, 'status', l.status)
               order by l.attempt), '[]') from muster.late_results l where l.job_id = o.id) as late
-          from muster.jobs o) j) as jobs,
+          from muster.jobs o left join muster_private.test_ranks k on k.job_id = o.id) j) as jobs,
         (select jsonb_agg(to_jsonb(w) order by w.id) from (
           select d.id, d.slots, d.status, d.listening, d.deaf, d.drain_requested_at is not null as "drainRequested",
             ${seconds("d.last_assigned_at", this.#sql)} as "lastAssigned",
@@ -359,4 +363,20 @@ function toArgs(job: Extract<Call, { kind: "submit" }>["jobs"][number], now: num
 
 function seconds(expression: string, sql: postgres.Sql) {
   return sql.unsafe(`extract(epoch from ${expression} - '${start}'::timestamptz)::float8`);
+}
+
+/** Keeps what rank and priority each job had in the queue last: with a job that is taken at once they are gone. */
+async function noteRanks(db: TestDatabase): Promise<void> {
+  await db.sql.unsafe(`
+    create table muster_private.test_ranks (job_id uuid primary key, rank bigint not null, priority smallint not null);
+    grant select, insert, update on muster_private.test_ranks to public;
+    create function muster_private.test_note_rank() returns trigger language plpgsql as $$
+    begin
+      insert into muster_private.test_ranks values (new.job_id, new.rank, new.priority)
+      on conflict (job_id) do update set rank = excluded.rank, priority = excluded.priority;
+      return null;
+    end $$;
+    create trigger test_note_rank after insert or update on muster_private.ready_jobs
+      for each row execute function muster_private.test_note_rank();
+  `);
 }

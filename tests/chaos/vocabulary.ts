@@ -44,6 +44,11 @@ export type Job = JobSpec & {
   deadline: number | null;
   startedAt: number | null;
   expiresAt: number | null;
+  /** Its place in the queue, told by the database, as it depends on who hands in at the same moment. */
+  rank: number;
+  /** What waiting has made of its priority. */
+  raisedTo: number;
+  queuedAt: number;
   /** Who was given each attempt, from the first on. */
   holders: number[];
   /** Results that came too late, kept as evidence. */
@@ -94,6 +99,9 @@ export type Call =
   }
   | { readonly kind: "goodbye" | "drain" | "resume"; readonly worker: number }
   | { readonly kind: "tick" };
+
+/** The rank that each job was given last, by its name. */
+export type Ranks = ReadonlyMap<string, number>;
 
 /** What a call answers, in the model's words; lists that have no order are sorted. */
 export type Answer = Readonly<Record<string, unknown>>;

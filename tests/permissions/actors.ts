@@ -56,6 +56,8 @@ export async function createWorld(db: TestDatabase): Promise<World> {
   const [claimed] = await worker.claim();
   await worker.complete([succeeded(claimed!, { of: tenant.id })]);
   await worker.complete([failed(claimed!)]);
+  await submit(db, tenant, {});
+  await worker.complete((await worker.claim()).map((job) => failed(job, { retryable: false })));
   const busyWorker = await createWorker(db, tenant);
   await submit(db, tenant, { concurrency_key: "k", inputs: [input.id], secrets: ["OLD"] });
   const [assigned] = await busyWorker.claim();
