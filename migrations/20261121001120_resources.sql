@@ -1,17 +1,17 @@
 -- Named resources: what a worker has now and others may not, such as a large file, a browser session or a loaded model.
 -- Holding one gives no right to anything: jobs still go only to workers that they match.
 
-create function muster_private.check_resources(resources jsonb) returns void
+create function muster_private.check_held_resources(resources jsonb) returns void
 language plpgsql immutable set search_path = ''
 as $$
 declare
   v_item jsonb;
 begin
-  if jsonb_typeof(check_resources.resources) is distinct from 'array' or jsonb_array_length(check_resources.resources) > 100 then
+  if jsonb_typeof(check_held_resources.resources) is distinct from 'array' or jsonb_array_length(check_held_resources.resources) > 100 then
     perform muster_private.fail('MU015', 'Cannot hold resources: send an array of at most 100');
   end if;
-  perform muster_private.check_size(check_resources.resources, 'the resources', 1048576);
-  for v_item in select i from jsonb_array_elements(check_resources.resources) i loop
+  perform muster_private.check_size(check_held_resources.resources, 'the resources', 1048576);
+  for v_item in select i from jsonb_array_elements(check_held_resources.resources) i loop
     if jsonb_typeof(v_item) <> 'object' or jsonb_typeof(v_item -> 'name') is distinct from 'string'
       or v_item - '{name,lease_seconds,size_bytes,metadata}'::text[] <> '{}' then
       perform muster_private.fail('MU004', 'Cannot hold a resource: each has a name, and may have lease_seconds, size_bytes and metadata');
@@ -26,7 +26,7 @@ begin
   end loop;
 end
 $$;
-comment on function muster_private.check_resources(jsonb) is 'Refuses what is not a list of resources that a worker may hold';
+comment on function muster_private.check_held_resources(jsonb) is 'Refuses what is not a list of resources that a worker may hold';
 
 -- Holding again renews the lease: that is the touch. Jobs that wait for a new one are let in, and pushed where it is idle.
 create function muster.hold_resources(resources jsonb) returns jsonb
@@ -38,7 +38,7 @@ declare
   v_worker muster.worker_devices := muster_private.current_worker();
   v_new text[];
 begin
-  perform muster_private.check_resources(hold_resources.resources);
+  perform muster_private.check_held_resources(hold_resources.resources);
   v_worker := muster_private.lock_worker(v_worker.id);
   with named as (
     select distinct on (i ->> 'name') i ->> 'name' as name,
