@@ -92,9 +92,9 @@ begin
   end if;
   select coalesce(array_agg(l.job_id), '{}') into v_current from (
     select h.job_id from muster_private.held_jobs h
-    where h.job_id in (select a.job_id from muster_private.attempts_of(store_events.events) a)
+    where h.job_id = any (array(select a.job_id from muster_private.attempts_of(store_events.events) a))
       and h.tenant_id = (store_events.worker).tenant_id and h.worker_id = (store_events.worker).id
-    order by h.job_id for no key update
+    order by uuid_send(h.job_id) for no key update
   ) l;
   if exists (
     select from muster.jobs j where j.id = any (v_current) and j.last_sequence >= 100000

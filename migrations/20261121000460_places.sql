@@ -4,6 +4,9 @@
 -- jobs.status stays the truth for who reads. Whoever changes a job's status has its row here first, and so no two wait for
 -- each other over the job itself.
 
+-- The rows of a worker are locked in the order of uuid_send(job_id). It is that of job_id, but no index has it: a plan that
+-- was made while a table was empty would read the whole primary key to be spared a sort.
+
 -- They churn: a row lives for as long as a job waits or runs. What is dead goes soon, or each look at the head of the
 -- queue would step over it.
 create table muster_private.ready_jobs (

@@ -24,23 +24,25 @@ end
 $$;
 comment on function muster_private.lock_going_idle(uuid) is 'Held by who makes slots free, from before the last look at the queue to the commit';
 
--- Gives ready jobs to locked workers that have room for them, job n of the one array to worker n of the other. The caller
--- has the jobs' rows in ready_jobs.
+-- Gives ready jobs of one tenant, a few hundred at most, to locked workers that have room for them: job n of the one array to
+-- worker n of the other. The caller has the jobs' rows in ready_jobs, and writes into the workers' rows what they use now.
 create function muster_private.give_jobs(job_ids uuid[], worker_ids uuid[], status muster.job_status, at timestamptz)
 returns void
 language plpgsql set search_path = ''
 as $$
 declare
   v_is_running constant boolean := give_jobs.status = 'running';
-  v_acknowledge constant interval := muster_private.timing('acknowledge');
-  v_actor jsonb;
-  v_limited boolean;
+  v_acknowledge interval;
+  v_tenant_id uuid;
+  v_changes jsonb;
+  v_is_limited boolean;
   v_have_gates boolean;
 begin
   if coalesce(cardinality(give_jobs.job_ids), 0) = 0 then
     return;
   end if;
-  v_actor := muster_private.current_actor();
+  v_acknowledge := muster_private.timing('acknowledge');
+  delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids);
   with given as (
     update muster.jobs j
     set status = give_jobs.status, worker_id = g.worker_id, attempts = j.attempts + 1,
@@ -53,25 +55,10 @@ begin
     where j.id = g.job_id
     returning j.id, j.tenant_id, j.worker_id, j.class_id, j.attempts, j.attempt_deadline_at, j.last_sequence, j.error,
       j.start_by, j.has_gates
-  ), left_queue as (
-    delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids)
   ), placed as (
     insert into muster_private.held_jobs (job_id, tenant_id, worker_id, class_id, attempt, is_running, deadline_at)
     select g.id, g.tenant_id, g.worker_id, g.class_id, g.attempts, v_is_running, g.attempt_deadline_at
     from given g
-  ), charged as (
-    update muster.worker_devices w
-    set held_count = w.held_count + g.slots, last_assigned_at = give_jobs.at,
-      held_resources = case when g.resources is null then w.held_resources
-        else muster_private.add_resources(w.held_resources, g.resources, 1) end
-    from (
-      select n.worker_id, sum(n.jobs * c.slots) as slots,
-        case when bool_or(c.resources <> '{}') then muster_private.sum_resources(array_agg(c.id), array_agg(n.jobs)) end as resources
-      from (select m.worker_id, m.class_id, count(*)::integer as jobs from given m group by m.worker_id, m.class_id) n
-      join muster.job_classes c on c.id = n.class_id
-      group by n.worker_id
-    ) g
-    where w.id = g.worker_id
   ), recorded as (
     insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
     select g.id, g.last_sequence, g.tenant_id, g.attempts, 'status',
@@ -79,24 +66,39 @@ begin
         else jsonb_strip_nulls(jsonb_build_object('status', give_jobs.status, 'worker_id', g.worker_id, 'error', g.error)) end,
       give_jobs.at
     from given g
-  ), noted as (
-    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
-    select p.tenant_id, v_actor, 'jobs.changed', 'jobs', jsonb_build_object('jobs', jsonb_agg(jsonb_build_object(
-      'id', p.id, 'attempt', p.attempts, 'status', give_jobs.status, 'worker_id', p.worker_id))), give_jobs.at
-    from (select g.*, (row_number() over (partition by g.tenant_id) - 1) / 500 as part from given g) p
-    group by p.tenant_id, p.part
   )
-  select bool_or(g.start_by is not null), bool_or(g.has_gates) into v_limited, v_have_gates from given g;
+  select (array_agg(g.tenant_id))[1], bool_or(g.start_by is not null), bool_or(g.has_gates), jsonb_agg(jsonb_build_object(
+    'id', g.id, 'attempt', g.attempts, 'status', give_jobs.status, 'worker_id', g.worker_id))
+  into v_tenant_id, v_is_limited, v_have_gates, v_changes from given g;
+  insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
+  values (v_tenant_id, muster_private.current_actor(), 'jobs.changed', 'jobs', jsonb_build_object('jobs', v_changes), give_jobs.at);
   if v_have_gates then
     perform muster_private.note_affinities(give_jobs.job_ids, give_jobs.at);
   end if;
-  if v_is_running and v_limited then
+  if v_is_running and v_is_limited then
     perform muster_private.note_start(give_jobs.job_ids);
   end if;
 end
 $$;
 comment on function muster_private.give_jobs(uuid[], uuid[], muster.job_status, timestamptz) is
   'Starts an attempt of each job by its worker: ''assigned'' for a push, ''running'' where the answer hands them over';
+
+-- One entry a job, all of one class.
+create function muster_private.push_jobs(class_id bigint, job_ids uuid[], worker_ids uuid[], at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform muster_private.give_jobs(push_jobs.job_ids, push_jobs.worker_ids, 'assigned', push_jobs.at);
+  update muster.worker_devices w
+  set held_count = w.held_count + g.job_count * c.slots, last_assigned_at = push_jobs.at,
+    held_resources = muster_private.add_resources(w.held_resources, c.resources, g.job_count)
+  from (select i as worker_id, count(*)::integer as job_count from unnest(push_jobs.worker_ids) i group by i) g
+  cross join muster.job_classes c
+  where w.id = g.worker_id and c.id = push_jobs.class_id;
+end
+$$;
+comment on function muster_private.push_jobs(bigint, uuid[], uuid[], timestamptz) is
+  'Assigns ready jobs of a class to locked workers, and writes down what those use now';
 
 -- What is left of a job's deadlines once an attempt has started.
 create function muster_private.note_start(job_ids uuid[]) returns void
@@ -179,8 +181,10 @@ begin
     v_claimed := v_claimed || v_taken;
     v_left := v_left - cardinality(v_taken);
     v_worker.held_count := v_worker.held_count + cardinality(v_taken) * v_source.slots;
-    v_worker.held_resources :=
-      muster_private.add_resources(v_worker.held_resources, v_source.resources, cardinality(v_taken));
+    if v_source.resources <> '{}' then
+      v_worker.held_resources :=
+        muster_private.add_resources(v_worker.held_resources, v_source.resources, cardinality(v_taken));
+    end if;
     exit when v_left < 1 or v_worker.held_count >= v_worker.slots;
   end loop;
   if cardinality(v_claimed) = 0 then
@@ -188,6 +192,9 @@ begin
   end if;
   perform muster_private.give_jobs(
     v_claimed, array_fill(v_worker.id, array[cardinality(v_claimed)]), 'running', claim_for_worker.at);
+  update muster.worker_devices w
+  set held_count = v_worker.held_count, held_resources = v_worker.held_resources, last_assigned_at = claim_for_worker.at
+  where w.id = v_worker.id;
   return v_claimed;
 end
 $$;
@@ -376,7 +383,7 @@ begin
     v_given := muster_private.lock_workers_for(
       v_next.class_id, array_fill(v_next.worker_id, array[cardinality(v_jobs)]));
     v_jobs := v_jobs[:cardinality(v_given)];
-    perform muster_private.give_jobs(v_jobs, v_given, 'assigned', assign_targeted_jobs.at);
+    perform muster_private.push_jobs(v_next.class_id, v_jobs, v_given, assign_targeted_jobs.at);
     v_assigned := v_assigned || v_jobs;
   end loop;
   return v_assigned;
@@ -452,7 +459,7 @@ begin
     v_given := muster_private.lock_workers_for(v_head.class_id, v_workers);
     v_passed := v_passed || array(select i from unnest(v_workers) i except select i from unnest(v_given) i);
     v_jobs := v_jobs[:cardinality(v_given)];
-    perform muster_private.give_jobs(v_jobs, v_given, 'assigned', assign_jobs.at);
+    perform muster_private.push_jobs(v_head.class_id, v_jobs, v_given, assign_jobs.at);
     v_assigned := v_assigned || v_jobs;
   end loop;
   perform muster_private.send_assignments(v_assigned);

@@ -9,6 +9,58 @@ create type muster_private.attempt_ending as (
   is_final boolean
 );
 
+-- One entry a job, in both. Most often all are of one worker.
+create function muster_private.give_back(worker_ids uuid[], class_ids bigint[]) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  update muster.worker_devices w
+  set held_count = w.held_count - n.slots,
+    held_resources = case when n.resources is null then w.held_resources
+      else muster_private.add_resources(w.held_resources, n.resources, -1) end
+  from (
+    select l.worker_id, sum(l.jobs * k.slots) as slots,
+      case when bool_or(k.resources <> '{}') then muster_private.sum_resources(array_agg(k.id), array_agg(l.jobs)) end as resources
+    from (
+      select u.worker_id, u.class_id, count(*)::integer as jobs
+      from unnest(give_back.worker_ids, give_back.class_ids) u (worker_id, class_id)
+      group by u.worker_id, u.class_id
+    ) l
+    join muster.job_classes k on k.id = l.class_id
+    group by l.worker_id
+  ) n
+  where w.id = n.worker_id;
+end
+$$;
+comment on function muster_private.give_back(uuid[], bigint[]) is 'Gives workers back the slots and resources that jobs of these classes took';
+
+-- The tenants, one entry a change. Up to 500 changes become one entry of the log.
+create function muster_private.audit_changes(tenant_ids uuid[], changes jsonb, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if audit_changes.changes is null then
+    return;
+  end if;
+  if cardinality(audit_changes.tenant_ids) <= 500 and audit_changes.tenant_ids[1] = all (audit_changes.tenant_ids) then
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
+    values (audit_changes.tenant_ids[1], muster_private.current_actor(), 'jobs.changed', 'jobs',
+      jsonb_build_object('jobs', audit_changes.changes), audit_changes.at);
+    return;
+  end if;
+  insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
+  select p.tenant_id, muster_private.current_actor(), 'jobs.changed', 'jobs',
+    jsonb_build_object('jobs', jsonb_agg(p.change order by p.n)), audit_changes.at
+  from (
+    select t.id as tenant_id, c.change, c.n, (row_number() over (partition by t.id order by c.n) - 1) / 500 as part
+    from unnest(audit_changes.tenant_ids) with ordinality t (id, n)
+    join jsonb_array_elements(audit_changes.changes) with ordinality c (change, n) on c.n = t.n
+  ) p
+  group by p.tenant_id, p.part;
+end
+$$;
+comment on function muster_private.audit_changes(uuid[], jsonb, timestamptz) is 'Notes changes of jobs for the audit logs of their tenants';
+
 -- Ends held attempts. The caller has locked the workers and the jobs' rows in held_jobs, and has checked that the attempts
 -- are current. Jobs go to a terminal state, back to the queue, or to a later try; slots, resources and concurrency keys are
 -- given back.
@@ -22,7 +74,11 @@ create function muster_private.end_attempts(
 language plpgsql set search_path = ''
 as $$
 declare
-  v_actor constant jsonb := muster_private.current_actor();
+  v_ids uuid[];
+  v_tenants uuid[];
+  v_workers uuid[];
+  v_classes bigint[];
+  v_changes jsonb;
   v_has_keys boolean;
   v_notifies boolean;
   v_queued uuid[];
@@ -52,22 +108,6 @@ begin
       end as delay
     from unnest(end_attempts.endings) e
     join muster.jobs j on j.id = e.job_id
-  ), let_go as (
-    delete from muster_private.held_jobs h using chosen c where h.job_id = c.job_id
-    returning h.worker_id, h.class_id
-  ), freed as (
-    update muster.worker_devices w
-    set held_count = w.held_count - n.slots,
-      held_resources = case when n.resources is null then w.held_resources
-        else muster_private.add_resources(w.held_resources, n.resources, -1) end
-    from (
-      select l.worker_id, sum(l.jobs * k.slots) as slots,
-        case when bool_or(k.resources <> '{}') then muster_private.sum_resources(array_agg(k.id), array_agg(l.jobs)) end as resources
-      from (select g.worker_id, g.class_id, count(*)::integer as jobs from let_go g group by g.worker_id, g.class_id) l
-      join muster.job_classes k on k.id = l.class_id
-      group by l.worker_id
-    ) n
-    where w.id = n.worker_id
   ), ended as (
     update muster.jobs j
     set status = case
@@ -93,33 +133,35 @@ begin
         + case when c.fate = 'again' and c.delay = interval '0' and j.has_gates then 0 else 1 end
     from chosen c
     where j.id = c.job_id
-    returning j.id, j.tenant_id, j.status, j.attempts, j.worker_id, j.error, j.last_sequence, j.run_at, j.concurrency_key,
-      j.notify, j.start_by, j.expires_at, j.parent_id, j.finished_at
+    returning j.id, j.tenant_id, c.worker_id as held_by, j.class_id, j.status, j.attempts, j.worker_id, j.error,
+      j.last_sequence, j.concurrency_key, j.notify, j.start_by, j.expires_at, j.parent_id, j.finished_at
   ), recorded as (
     insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
     select e.id, e.last_sequence, e.tenant_id, e.attempts, 'status',
       jsonb_strip_nulls(jsonb_build_object('status', e.status, 'worker_id', e.worker_id, 'error', e.error)), end_attempts.at
     from ended e where e.status <> 'blocked'
-  ), noted as (
-    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
-    -- Without the error: it may carry what the log shall not.
-    select p.tenant_id, v_actor, 'jobs.changed', 'jobs', jsonb_build_object('jobs', jsonb_agg(
-      case when p.worker_id is null then jsonb_build_object('id', p.id, 'attempt', p.attempts, 'status', p.status)
-        else jsonb_build_object('id', p.id, 'attempt', p.attempts, 'status', p.status, 'worker_id', p.worker_id) end)),
-      end_attempts.at
-    from (
-      select e.*, (row_number() over (partition by e.tenant_id) - 1) / 500 as part from ended e where e.status <> 'blocked'
-    ) p
-    group by p.tenant_id, p.part
   )
   select array_agg(e.id) filter (where e.status in ('scheduled', 'blocked', 'queued')),
     array_agg(e.id) filter (where e.status = 'queued'), array_agg(e.id) filter (where e.status = 'blocked'),
     array_agg(e.id) filter (where e.status in ('succeeded', 'failed', 'cancelled') and num_nonnulls(e.start_by, e.expires_at) > 0),
     bool_or(e.status = 'scheduled'), bool_or(e.notify), bool_or(e.concurrency_key is not null),
     array_agg(e.id) filter (where e.finished_at is not null and (e.parent_id is not null
-      or exists (select from muster_private.open_dependencies d where d.after_id = e.id)))
-  into end_attempts.again, v_queued, v_gated, v_limited, v_is_delayed, v_notifies, v_has_keys, v_followed
+      or exists (select from muster_private.open_dependencies d where d.after_id = e.id))),
+    -- Without the error: it may carry what the log shall not.
+    jsonb_agg(case when e.worker_id is null then jsonb_build_object('id', e.id, 'attempt', e.attempts, 'status', e.status)
+      else jsonb_build_object('id', e.id, 'attempt', e.attempts, 'status', e.status, 'worker_id', e.worker_id) end)
+      filter (where e.status <> 'blocked'),
+    array_agg(e.tenant_id) filter (where e.status <> 'blocked'), array_agg(e.id), array_agg(e.held_by), array_agg(e.class_id)
+  into end_attempts.again, v_queued, v_gated, v_limited, v_is_delayed, v_notifies, v_has_keys, v_followed, v_changes, v_tenants, v_ids,
+    v_workers, v_classes
   from ended e;
+  if v_ids is null then
+    end_attempts.queued := false;
+    return;
+  end if;
+  delete from muster_private.held_jobs h where h.job_id = any (v_ids);
+  perform muster_private.give_back(v_workers, v_classes);
+  perform muster_private.audit_changes(v_tenants, v_changes, end_attempts.at);
 
   -- What most jobs do not have is not looked for.
   if v_has_keys then
@@ -169,7 +211,7 @@ begin
   from (
     select h.job_id from muster_private.held_jobs h
     where h.worker_id = any (end_held_jobs.worker_ids)
-    order by h.job_id
+    order by uuid_send(h.job_id)
     for update
   ) l;
   if v_endings is null then
@@ -223,7 +265,7 @@ begin
     select h.job_id, w.name from muster_private.held_jobs h
     join muster.worker_devices w on w.id = h.worker_id
     where w.id = any (lose_jobs.worker_ids)
-    order by h.job_id
+    order by uuid_send(h.job_id)
     for update of h
   ) l;
   if v_endings is null then

@@ -131,7 +131,7 @@ begin
     cross join lateral (
       select p.policy, coalesce((i ->> 'run_at')::timestamptz > store_items.at, false) as is_later,
         i ->> 'concurrency_key' is not null or p.policy ?| '{rate_limit,after_policy,affinity,resource_ref}'::text[] as has_gates
-      from (select muster_private.policy_of(i) as policy) p
+      from (select muster_private.policy_of(i) as policy offset 0) p
     ) g
     order by i ->> 'idempotency_key', (i ->> 'index')::integer
     on conflict (tenant_id, idempotency_key) where idempotency_key is not null do nothing

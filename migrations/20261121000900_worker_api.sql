@@ -29,6 +29,24 @@ as $$
 $$;
 comment on function muster_private.attempts_of(jsonb) is 'Reads [{job_id, attempt}]';
 
+-- The places are read by themselves, and joined afterwards: a plan for both that was made while the table was empty would
+-- read all of it.
+create function muster_private.unnamed_jobs(worker_id uuid, running jsonb) returns uuid[]
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return array(
+    with held as materialized (
+      select h.job_id, h.attempt from muster_private.held_jobs h
+      where h.worker_id = unnamed_jobs.worker_id and h.is_running
+    )
+    select h.job_id from held h
+    where not exists (
+      select from muster_private.attempts_of(unnamed_jobs.running) r where r.job_id = h.job_id and r.attempt = h.attempt));
+end
+$$;
+comment on function muster_private.unnamed_jobs(uuid, jsonb) is 'Jobs that were handed over to a worker and are not among the attempts it says it runs';
+
 -- The status is asked again: a revocation may have been what the lock was waited for.
 create function muster_private.lock_worker(worker_id uuid) returns muster.worker_devices
 language plpgsql set search_path = ''
@@ -63,7 +81,7 @@ begin
   with taken as (
     select h.job_id from muster_private.held_jobs h
     where h.worker_id = hand_over.worker_id and h.tenant_id = hand_over.tenant_id and not h.is_running
-    order by h.job_id
+    order by uuid_send(h.job_id)
     for update
   ), handed as (
     update muster.jobs j
@@ -185,10 +203,8 @@ begin
     false)::muster_private.attempt_ending) into v_forgotten
   from (
     select h.job_id from muster_private.held_jobs h
-    where h.worker_id = v_worker.id and h.is_running
-      and not exists (
-        select from muster_private.attempts_of(hello.running) r where r.job_id = h.job_id and r.attempt = h.attempt)
-    order by h.job_id for update
+    where h.worker_id = v_worker.id and h.job_id = any (muster_private.unnamed_jobs(v_worker.id, hello.running))
+    order by uuid_send(h.job_id) for update
   ) l;
   if v_forgotten is not null then
     perform muster_private.end_attempts(v_forgotten, true, v_now);
@@ -313,6 +329,8 @@ declare
   v_worker muster.worker_devices := muster_private.current_worker();
   v_heard boolean;
   v_beat muster.worker_heartbeats;
+  v_forget constant interval := muster_private.timing('forget');
+  v_unnamed uuid[];
   v_forgotten muster_private.attempt_ending[];
   v_redelivered uuid[];
   v_jobs uuid[];
@@ -370,23 +388,22 @@ begin
 
   -- Those of its events too, all in one order: its reports take jobs without the worker's lock.
   if jsonb_array_length(coalesce(heartbeat.events, '[]')) > 0 then
-    perform from muster_private.held_jobs h where h.worker_id = v_worker.id order by h.job_id for update;
+    perform from muster_private.held_jobs h where h.worker_id = v_worker.id order by uuid_send(h.job_id) for update;
   end if;
 
   -- Held and handed over, but not among what it runs: an answer may have been lost or still be on its way when the worker
   -- gave it up, so it is handed over again; after a while, the worker has lost it.
+  v_unnamed := muster_private.unnamed_jobs(v_worker.id, heartbeat.running);
   select array_agg(row (l.job_id, 'lost', null,
       jsonb_build_object('code', 'job_forgotten', 'message', format('Worker %s beats without the job', v_worker.name)),
       false)::muster_private.attempt_ending) filter (where l.is_overdue),
     array_agg(l.job_id) filter (where not l.is_overdue)
   into v_forgotten, v_redelivered
   from (
-    select h.job_id, j.started_at + muster_private.timing('forget') < v_now as is_overdue
-    from muster_private.held_jobs h join muster.jobs j on j.id = h.job_id
-    where h.worker_id = v_worker.id and h.is_running
-      and not exists (
-        select from muster_private.attempts_of(heartbeat.running) r where r.job_id = h.job_id and r.attempt = h.attempt)
-    order by h.job_id for update of h
+    select h.job_id, (select j.started_at from muster.jobs j where j.id = h.job_id) + v_forget < v_now as is_overdue
+    from muster_private.held_jobs h
+    where h.worker_id = v_worker.id and h.job_id = any (v_unnamed)
+    order by uuid_send(h.job_id) for update
   ) l;
   if v_forgotten is not null then
     perform muster_private.end_attempts(v_forgotten, true, v_now);
@@ -476,7 +493,13 @@ begin
   end if;
   v_worker := muster_private.lock_worker(v_worker.id);
 
-  with current as (
+  with held as materialized (
+    select h.job_id, h.attempt from muster_private.held_jobs h
+    where h.tenant_id = v_worker.tenant_id and h.worker_id = v_worker.id and h.job_id = any (array(
+      select (i ->> 'job_id')::uuid from jsonb_array_elements(complete_jobs.results) i))
+    order by uuid_send(h.job_id)
+    for update
+  ), current as (
     select h.job_id as id, r.status = 'succeeded' as is_success, r.result, r.error, r.ordinal,
       octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large,
       -- What is short is not asked: a call a result would be felt.
@@ -488,10 +511,7 @@ begin
         as (job_id uuid, attempt integer, status text, result jsonb, error jsonb)) with ordinality
         o (job_id, attempt, status, result, error, ordinal)
     ) r
-    join muster_private.held_jobs h on h.job_id = r.job_id and h.attempt = r.attempt
-    where h.tenant_id = v_worker.tenant_id and h.worker_id = v_worker.id
-    order by h.job_id
-    for update of h
+    join held h on h.job_id = r.job_id and h.attempt = r.attempt
   ), once as (
     -- What is reported twice in one call counts as it was said first.
     select distinct on (o.id) o.* from current o order by o.id, o.ordinal
@@ -529,7 +549,10 @@ begin
         else 'stale' end) order by r.ordinal), '[]')
     into v_outcomes
     from jsonb_array_elements(complete_jobs.results) with ordinality r (item, ordinal)
-    left join muster.jobs j on j.id = (r.item ->> 'job_id')::uuid and j.tenant_id = v_worker.tenant_id
+    left join lateral (
+      select o.id, o.status, o.worker_id, o.attempts, o.error from muster.jobs o
+      where o.id = (r.item ->> 'job_id')::uuid and o.tenant_id = v_worker.tenant_id limit 1
+    ) j on true
     left join unnest(v_endings) e on e.job_id = j.id and j.attempts = (r.item ->> 'attempt')::integer;
     if v_outcomes @> '[{"outcome": "stale"}]' then
       perform muster_private.keep_late_results(v_worker, complete_jobs.results, v_outcomes, v_now);

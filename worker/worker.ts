@@ -321,7 +321,9 @@ export class Worker {
     const runner = new Runner({
       handlers: this.#handlers,
       prepare: (assignment, signal) => {
-        if (assignment.secrets.length === 0) return prepareJob(assignment, signal, { outbox, artifacts, resources: holdings });
+        if (assignment.secrets.length === 0) {
+          return prepareJob(assignment, signal, { outbox, artifacts, resources: holdings });
+        }
         return withSecrets(assignment, signal);
       },
       onResult: (result) => {

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import { createTenant, createWorker, submit, type TestTenant, type TestWorker } from "../support/actors.ts";
+import {
+  createTenant,
+  createWorker,
+  failed,
+  submit,
+  succeeded,
+  type TestTenant,
+  type TestWorker,
+} from "../support/actors.ts";
 import { type Actor, type Answer, type Args, service, TestDatabase } from "../support/database.ts";
 import { placeJobs } from "../support/places.ts";
 
@@ -36,6 +44,21 @@ Deno.test("what a call costs does not depend on how much others have queued, nor
           assert.match(scan.index ?? "none", /^ready_jobs_(claimable_idx|targeted_idx|pkey)$/, JSON.stringify(scan));
         }
       });
+
+      await t.step(
+        `${mode}: complete_jobs(), heartbeat() and goodbye() find what a worker holds by an index`,
+        async () => {
+          for (const call of calls(tenant, worker, job)) {
+            if (!["complete_jobs", "heartbeat", "goodbye"].includes(call.name)) continue;
+            const scans = await session.scans(call.actor, call.name, call.args);
+            const used = new Set(scans.filter((scan) => scan.table === "held_jobs").map((scan) => scan.index));
+            assert.ok(used.size > 0, `${call.title} looks at held_jobs`);
+            for (const index of used) {
+              assert.match(index ?? "none", /^held_jobs_(pkey|of_worker_idx|pushed_idx|overdue_idx)$/, call.title);
+            }
+          }
+        },
+      );
 
       await t.step(`${mode}: list_jobs() reads a page by jobs_newest_idx`, async () => {
         const page = await session.call(service, "list_jobs", { caller: tenant.caller, page_size: 20 });
@@ -85,6 +108,52 @@ Deno.test("what a call costs does not depend on how much others have queued, nor
   } finally {
     await session.close();
   }
+});
+
+Deno.test("plans that were made while nothing was queued serve a long queue as well", async (t) => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 256 });
+  const [job] = await submit(db, tenant, {});
+  await worker.complete((await worker.claim()).map((attempt) => succeeded(attempt)));
+  // Now it is known that these tables are empty, and nothing is cheaper to read whole.
+  await db.sql`vacuum analyze`;
+  const session = await Session.open(db);
+  try {
+    const ofWorker = calls(tenant, worker, job).filter(({ actor }) => actor === worker.actor);
+    for (const call of ofWorker) await session.call(call.actor, call.name, call.args);
+    await pileUp(db, tenant, { analyze: false });
+    for (const call of ofWorker) {
+      await t.step(call.title, async () => {
+        for (const scan of await session.scans(call.actor, call.name, call.args)) {
+          if (!/jobs$|^job_/.test(scan.table)) continue;
+          assert.ok(scan.rows <= 2_000, `${scan.node} looks at ${scan.rows} rows of ${scan.table}: ${scan.query}`);
+        }
+      });
+    }
+  } finally {
+    await session.close();
+  }
+});
+
+Deno.test("no index on jobs names what changes while a job lives: each update stays within its page", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant, { slots: 2 });
+  await submit(db, tenant, { retry_base_seconds: 0 });
+  await db.sql.begin(async (tx) => {
+    const call = (name: string, args: Args) => db.callIn(tx as unknown as postgres.Sql, worker.actor, name, args);
+    const { jobs: [first] } = await call("claim_jobs", { want: 1 });
+    const events = [{ job_id: first.job_id, attempt: 1, number: 1, kind: "progress", data: { fraction: 0.5 } }];
+    await call("report_events", { events });
+    await call("complete_jobs", { results: [failed(first)], want: 1 });
+    await call("complete_jobs", { results: [succeeded({ ...first, attempt: 2 })] });
+    const [updates] = await tx`
+      select pg_stat_get_xact_tuples_updated('muster.jobs'::regclass)::integer as updated,
+        pg_stat_get_xact_tuples_hot_updated('muster.jobs'::regclass)::integer as hot,
+        (select status from muster.jobs)`;
+    assert.deepEqual({ ...updates }, { updated: 5, hot: 5, status: "succeeded" });
+  });
 });
 
 Deno.test("calls of workers look at few jobs of a table of medium size, too", async (t) => {
@@ -217,7 +286,7 @@ async function measureAll(
  * Jobs of ten classes that no worker serves: queued, blocked behind one key, scheduled for tomorrow; and finished ones
  * of the class that the worker does serve, with their events; and 10,000 that a thousand other workers hold.
  */
-async function pileUp(db: TestDatabase, tenant: TestTenant): Promise<void> {
+async function pileUp(db: TestDatabase, tenant: TestTenant, { analyze = true } = {}): Promise<void> {
   const others = await submit(db, tenant, ...Array.from({ length: 10 }, (_, n) => ({ requires: [`other/${n}`] })));
   const ids = others.map((other) => other.id);
   await db.sql.begin(async (tx) => {
@@ -256,10 +325,11 @@ async function pileUp(db: TestDatabase, tenant: TestTenant): Promise<void> {
     where id = (select id from muster.jobs where status = 'blocked' limit 1)`;
     await tx`
     insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
-    select j.id, 1, j.tenant_id, 1, 'status', '{}', j.created_at from muster.jobs j where j.status = 'succeeded'`;
+    select j.id, 1, j.tenant_id, 1, 'status', '{}', j.created_at from muster.jobs j where j.status = 'succeeded'
+    on conflict do nothing`;
     await placeJobs(tx);
   });
-  await db.sql`vacuum analyze`;
+  if (analyze) await db.sql`vacuum analyze`;
 }
 
 /** A connection that tells the plans of whatever a call runs inside. Each call is undone. */
