@@ -116,6 +116,7 @@ Deno.test("plans that were made while nothing was queued serve a long queue as w
   const worker = await createWorker(db, tenant, { slots: 256 });
   const [job] = await submit(db, tenant, {});
   await worker.complete((await worker.claim()).map((attempt) => succeeded(attempt)));
+  await finishedJobs(db, job, 20_000);
   // Now it is known that these tables are empty, and nothing is cheaper to read whole.
   await db.sql`vacuum analyze`;
   const session = await Session.open(db);
@@ -162,10 +163,7 @@ Deno.test("calls of workers look at few jobs of a table of medium size, too", as
   const worker = await createWorker(db, tenant, { slots: 20 });
   const [job] = await submit(db, tenant, ...Array.from({ length: 10 }, () => ({})));
   await worker.claim(5);
-  await db.sql`
-    insert into muster.jobs (tenant_id, type, class_id, status, run_at, created_at, updated_at, finished_at)
-    select tenant_id, 'test', class_id, 'succeeded', run_at, created_at, updated_at, updated_at
-    from muster.jobs cross join generate_series(1, 20000) where id = ${job.id}`;
+  await finishedJobs(db, job, 20_000);
   await db.sql`vacuum analyze`;
   const session = await Session.open(db);
   try {
@@ -230,6 +228,13 @@ Deno.test("what a push costs does not depend on the size of the fleet", async (t
     await session.close();
   }
 });
+
+async function finishedJobs(db: TestDatabase, job: Answer, count: number): Promise<void> {
+  await db.sql`
+    insert into muster.jobs (tenant_id, type, class_id, status, run_at, created_at, updated_at, finished_at)
+    select tenant_id, 'test', class_id, 'succeeded', run_at, created_at, updated_at, updated_at
+    from muster.jobs cross join generate_series(1, ${count}::integer) where id = ${job.id}`;
+}
 
 type Call = { title: string; actor: Actor; name: string; args: Args };
 
