@@ -245,7 +245,7 @@ create function muster_private.sum_resources(class_ids bigint[], counts integer[
 language plpgsql stable set search_path = ''
 as $$
 declare
-  v_sum jsonb := '{}';
+  v_sum jsonb := '{}'::jsonb;
   v_class record;
 begin
   for v_class in
