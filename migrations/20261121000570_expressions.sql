@@ -106,7 +106,7 @@ language plpgsql immutable set search_path = ''
 as $$
 declare
   v_range constant text := regexp_replace(read_version_range.range, '\s+', ' ', 'g');
-  v_ranges jsonb := '[]';
+  v_ranges jsonb := '[]'::jsonb;
   v_part text;
   v_hyphen text[];
   v_token text;
@@ -116,7 +116,7 @@ begin
   foreach v_part in array string_to_array(v_range, '||') loop
     v_part := btrim(v_part);
     v_hyphen := regexp_match(v_part, '^(v?[0-9xX*][^ ]*) - (v?[0-9xX*][^ ]*)$');
-    v_comparators := '[]';
+    v_comparators := '[]'::jsonb;
     foreach v_token in array case
       when v_hyphen is not null then array['>=' || v_hyphen[1], '<=' || v_hyphen[2]]
       when v_part = '' then array['*']
@@ -317,7 +317,7 @@ language plpgsql immutable set search_path = ''
 as $$
 begin
   if coalesce(read_expressions.items, 'null') in ('null', '[]') then
-    return '[]';
+    return '[]'::jsonb;
   end if;
   return (
     select jsonb_agg(e.expression order by e.expression::text collate "C")
@@ -339,7 +339,7 @@ language plpgsql immutable set search_path = ''
 as $$
 begin
   if expressions_json.expressions = '[]' then
-    return '[]';
+    return '[]'::jsonb;
   end if;
   return (select jsonb_agg(e.expression - 'ranges' order by e.n)
     from jsonb_array_elements(expressions_json.expressions) with ordinality e (expression, n));

@@ -202,7 +202,7 @@ begin
   select * into strict v_class from muster.job_classes c where c.id = placement_json.class_id;
   -- Most classes have none of it.
   if v_class.expressions = '[]' and v_class.preferences = '[]' and v_class.resources = '{}' and v_class.slots = 1 then
-    return '{"where": [], "prefer": [], "resources": {"slots": 1}}';
+    return '{"where": [], "prefer": [], "resources": {"slots": 1}}'::jsonb;
   end if;
   return jsonb_build_object('where', muster_private.expressions_json(v_class.expressions),
     'prefer', muster_private.expressions_json(v_class.preferences),
@@ -349,7 +349,7 @@ create function muster_private.check_pattern_quota(tenant_id uuid, class jsonb) 
 language plpgsql set search_path = ''
 as $$
 declare
-  v_pattern constant jsonb := '[{"operator": "matches"}]';
+  v_pattern constant jsonb := '[{"operator": "matches"}]'::jsonb;
 begin
   if (check_pattern_quota.class -> 'expressions' @> v_pattern or check_pattern_quota.class -> 'preferences' @> v_pattern)
     and (
@@ -402,7 +402,7 @@ language plpgsql set search_path = ''
 as $$
 declare
   v_class record;
-  v_ids jsonb := '{}';
+  v_ids jsonb := '{}'::jsonb;
 begin
   for v_class in
     select distinct on (c ->> 'digest') c ->> 'digest' as digest, c -> 'class' as class
