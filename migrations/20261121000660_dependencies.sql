@@ -84,23 +84,25 @@ end
 $$;
 comment on function muster_private.after_json(uuid, uuid) is 'What a job comes after, as its callers see it';
 
--- The jobs that the items come after, by id; `ids` has the job of each item, in their order.
-create function muster_private.dependencies_of(items jsonb, ids uuid[]) returns table (job_id uuid, after_id uuid)
+-- The jobs that the items come after, by id; `ids` has the job of each item, in their order, and `created` whether it is of
+-- this item: another one's has what that one said.
+create function muster_private.dependencies_of(items jsonb, ids uuid[], created boolean[]) returns table (job_id uuid, after_id uuid)
 language plpgsql stable set search_path = ''
 as $$
 begin
   return query
   select distinct dependencies_of.ids[i.place], case when a.name like '#%' then dependencies_of.ids[substr(a.name, 2)::integer + 1] else a.name::uuid end
   from jsonb_array_elements(dependencies_of.items) with ordinality i (item, place)
-  cross join lateral jsonb_array_elements_text(coalesce(nullif(i.item -> 'after', 'null'), '[]')) a (name);
+  cross join lateral jsonb_array_elements_text(coalesce(nullif(i.item -> 'after', 'null'), '[]')) a (name)
+  where dependencies_of.created[i.place];
 end
 $$;
-comment on function muster_private.dependencies_of(jsonb, uuid[]) is 'Reads what jobs come after; job n of the items has the n-th id';
+comment on function muster_private.dependencies_of(jsonb, uuid[], boolean[]) is 'Reads what new jobs come after; job n of the items has the n-th id';
 
 -- After the jobs are stored, in the making, and before they are admitted. Jobs they come after must have ended, or be the
 -- caller's: otherwise one of them may end unseen, and the caller starts over.
 create function muster_private.store_dependencies(
-  tenant_id uuid, items jsonb, ids uuid[], created uuid[], locked uuid[]
+  tenant_id uuid, items jsonb, ids uuid[], is_new boolean[], created uuid[], locked uuid[]
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -109,8 +111,7 @@ declare
 begin
   insert into muster.job_dependencies (tenant_id, job_id, after_id)
   select store_dependencies.tenant_id, d.job_id, d.after_id
-  from muster_private.dependencies_of(store_dependencies.items, store_dependencies.ids) d
-  where d.job_id = any (store_dependencies.created);
+  from muster_private.dependencies_of(store_dependencies.items, store_dependencies.ids, store_dependencies.is_new) d;
   if not found then
     return;
   end if;
@@ -139,7 +140,7 @@ begin
     and (p.finished_at is null or p.status <> 'succeeded' and j.policy ->> 'after_policy' is distinct from 'ended');
 end
 $$;
-comment on function muster_private.store_dependencies(uuid, jsonb, uuid[], uuid[], uuid[]) is
+comment on function muster_private.store_dependencies(uuid, jsonb, uuid[], boolean[], uuid[], uuid[]) is
   'Stores what new jobs come after; those that have ended already are settled by after_jobs_ended()';
 
 create function muster_private.ended_before(job_ids uuid[]) returns uuid[]

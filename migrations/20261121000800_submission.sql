@@ -175,7 +175,8 @@ begin
     and known.tenant_id = store_items.tenant_id and known.idempotency_key = i ->> 'idempotency_key';
 
   if muster_private.has_followers(store_items.items) then
-    perform muster_private.store_dependencies(store_items.tenant_id, store_items.items, store_items.job_ids, v_stored, store_items.locked);
+    perform muster_private.store_dependencies(
+      store_items.tenant_id, store_items.items, store_items.job_ids, store_items.created, v_stored, store_items.locked);
     perform muster_private.store_children(store_items.tenant_id, v_stored, store_items.batch_id, store_items.locked);
   end if;
   v_replaced := muster_private.enforce_concurrency(store_items.tenant_id, v_gated, store_items.locked, store_items.at);

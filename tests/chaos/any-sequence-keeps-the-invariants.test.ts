@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { violations } from "../support/invariants.ts";
-import { anySequence, Clients, describe, type Step } from "./intents.ts";
+import { anySequence, Clients, describe, gatedSequence, type Step } from "./intents.ts";
 import type { Answer } from "./vocabulary.ts";
 import { explain, NoOrderError } from "./serial-order.ts";
 import { Stage } from "./stage.ts";
@@ -51,6 +51,28 @@ Deno.test("whatever is called at once, each answer and each row is that of some 
   assert.ok(total.sequences >= sequences, `at least ${sequences} sequences`);
   for (const [name, count] of events) assert.ok(count > 0 || sequences < 2_000, `nothing was seen of: ${name}`);
   assert.ok(total.waits >= sequences / 10, `too few calls met a lock: ${total.waits}`);
+});
+
+Deno.test("whatever is called one after the other, dependencies, rejections and replacements go by the model", async () => {
+  const seed = Number(Deno.env.get("MUSTER_TEST_SEED") ?? 1);
+  const met = new Map<string, number>();
+  const failures = await Promise.all(Array.from({ length: lanes }, async (_, lane) => {
+    await using stage = await Stage.open();
+    const property = fc.asyncProperty(gatedSequence, async (steps) => {
+      await play(stage, steps, met);
+      const rows = await stage.sql`
+        select coalesce(error ->> 'code', waiting_for) as code, count(*)::integer from muster.jobs group by 1`;
+      for (const { code, count } of rows) met.set(code, (met.get(code) ?? 0) + count);
+    });
+    const result = await fc.check(property, { numRuns: Math.ceil(sequences / 4 / lanes), seed: seed + lane });
+    if (!result.failed) return [];
+    const { steps, why } = await shortest(stage, result.counterexample![0]);
+    return [`MUSTER_TEST_SEED=${seed} repeats this (database ${lane + 1} of ${lanes}):\n${describe(steps)}\n${why}`];
+  }));
+  if (failures.flat().length > 0) assert.fail(failures.flat().join("\n\n"));
+  for (const code of ["dependencies", "concurrency", "dependency_failed", "replaced", "refused"]) {
+    assert.ok(met.has(code) || sequences < 2_000, `nothing was seen of: ${code}`);
+  }
 });
 
 async function play(
@@ -108,6 +130,7 @@ function eventsOf(answer: Answer): [string, number][] {
     ["deaf", answer.deaf === true ? 1 : 0],
     ["known jobs", list("jobs").filter((job) => (job as { created?: boolean }).created === false).length],
     ["drains", list("commands").length],
+    ...(answer.refused === undefined ? [] : [["refused", 1] as [string, number]]),
   ];
 }
 

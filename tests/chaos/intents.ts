@@ -39,6 +39,10 @@ type Item = {
   readonly attemptSeconds: number;
   readonly totalSeconds: number | null;
   readonly delaySeconds: number;
+  readonly policy: JobSpec["policy"];
+  /** Picks among the jobs that are known, or earlier items. */
+  readonly after: readonly number[];
+  readonly afterAny: boolean;
 };
 
 /** Time passes, or calls are made: the first is held open while the others run as far as they come. */
@@ -50,7 +54,7 @@ const want = fc.constantFrom(1, 2, 0);
 const rarely = fc.nat({ max: 7 }).map((n) => n === 7);
 const lost = fc.nat({ max: 4 }).map((n) => n === 4);
 
-const item: fc.Arbitrary<Item> = fc.record({
+const plain = {
   kind: fc.constantFrom("any", "any", "gpu"),
   lane: fc.constantFrom(null, null, null, "one", "two"),
   key: fc.constantFrom(null, null, null, null, "a", "b"),
@@ -59,13 +63,29 @@ const item: fc.Arbitrary<Item> = fc.record({
   attemptSeconds: fc.constantFrom(60, 8),
   totalSeconds: fc.constantFrom(null, null, null, 12),
   delaySeconds: fc.constantFrom(0, 0, 0, 0, 3),
+};
+
+const item: fc.Arbitrary<Item> = fc.record({
+  ...plain,
+  policy: fc.constant("wait"),
+  after: fc.constant([]),
+  afterAny: fc.constant(false),
 });
 
-const intent: fc.Arbitrary<Intent> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({ kind: fc.constant("submit"), items: fc.array(item, { minLength: 1, maxLength: 3 }) }),
-  },
+const gatedItem: fc.Arbitrary<Item> = fc.record({
+  ...plain,
+  lane: fc.constantFrom(null, "one", "two"),
+  policy: fc.constantFrom("wait", "wait", "reject", "replace"),
+  after: fc.array(pick, { maxLength: 3 }),
+  afterAny: fc.boolean(),
+});
+
+const submitting = (of: fc.Arbitrary<Item>) => ({
+  weight: 6,
+  arbitrary: fc.record({ kind: fc.constant("submit"), items: fc.array(of, { minLength: 1, maxLength: 3 }) }),
+});
+
+const others = [
   {
     weight: 2,
     arbitrary: fc.record({ kind: fc.constant("cancel"), picks: fc.array(pick, { minLength: 1, maxLength: 2 }) }),
@@ -111,15 +131,22 @@ const intent: fc.Arbitrary<Intent> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("drain", "resume", "goodbye"), worker }) },
   { weight: 2, arbitrary: fc.constant({ kind: "tick" }) },
-) as fc.Arbitrary<Intent>;
+];
+const intent = fc.oneof(submitting(item), ...others) as fc.Arbitrary<Intent>;
+const gatedIntent = fc.oneof(submitting(gatedItem), ...others) as fc.Arbitrary<Intent>;
 
+const pause = { weight: 1, arbitrary: fc.constantFrom(3, 6, 9, 11, 16, 31, 61, 91) };
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.array(intent, { minLength: 1, maxLength: 3, size: "max" }) },
-  { weight: 1, arbitrary: fc.constantFrom(3, 6, 9, 11, 16, 31, 61, 91) },
+  pause,
 );
+const gatedStep: fc.Arbitrary<Step> = fc.oneof({ weight: 5, arbitrary: fc.tuple(gatedIntent) }, pause);
 
 /** A sequence of steps; its shrunk forms have fewer, plainer and less entangled ones. */
 export const anySequence: fc.Arbitrary<Step[]> = fc.array(step, { minLength: 1, maxLength: 14, size: "max" });
+
+/** A sequence of calls one after the other, with jobs that come after others, reject and replace. */
+export const gatedSequence: fc.Arbitrary<Step[]> = fc.array(gatedStep, { minLength: 4, maxLength: 30, size: "max" });
 
 /** What workers and apps know from the answers they got: some answers never came. */
 export class Clients {
@@ -137,7 +164,7 @@ export class Clients {
       case "submit":
         return {
           kind: "submit",
-          jobs: intent.items.map((item, index) => specOf(item, `j${at}.${index}`, at * 10 + index)),
+          jobs: intent.items.map((item, index) => this.#specOf(item, index, at)),
         };
       case "cancel": {
         const jobs = new Set(intent.picks.flatMap((pick) => this.#pick(this.jobs, pick)));
@@ -176,8 +203,27 @@ export class Clients {
     }
   }
 
+  #specOf(item: Item, index: number, at: number): JobSpec {
+    const { key, after, ...rest } = item;
+    // Some of the jobs of the same submission, some of those before.
+    const named = after.flatMap((pick): (string | number)[] =>
+      index > 0 && pick % 2 === 0 ? [pick % index] : this.#pick(this.jobs, pick)
+    );
+    const isLater = item.delaySeconds > 0 || named.length > 0;
+    const policy = item.lane === null || isLater ? "wait" : item.policy;
+    return {
+      ...rest,
+      policy,
+      after: [...new Set(named)],
+      name: `j${at}.${index}`,
+      position: at * 10 + index,
+      idempotencyKey: key,
+    };
+  }
+
   /** Takes note of an answer, unless it was lost. */
   hear(intent: Intent, call: Call, answer: Readonly<Record<string, unknown>>): void {
+    if ("refused" in answer) return;
     if (call.kind === "submit") {
       this.jobs.push(...call.jobs.map(({ name }) => name).filter((name) => isCreated(answer, name)));
     }
@@ -220,11 +266,6 @@ export function describe(steps: readonly Step[]): string {
 
 function describeIntent({ kind, ...details }: Intent): string {
   return `${kind} ${JSON.stringify(details).replaceAll('"', "")}`;
-}
-
-function specOf(item: Item, name: string, position: number): JobSpec {
-  const { key, ...rest } = item;
-  return { ...rest, name, position, idempotencyKey: key };
 }
 
 function isCreated(answer: Readonly<Record<string, unknown>>, name: string): boolean {

@@ -8,6 +8,7 @@ import {
   type JobSpec,
   type JobStatus,
   type Kind,
+  type Lane,
   laneLimits,
   type Overlap,
   type Ranks,
@@ -40,6 +41,8 @@ type Ending = "succeeded" | "failed" | "lost" | "timed_out" | "released" | "canc
 export class Model {
   readonly #overlap: Overlap | undefined;
   readonly #ranks: Ranks;
+  /** Jobs that have ended in this call, and what follows from that is still to come. */
+  #ended: Job[] = [];
 
   constructor(readonly state: State, ranks: Ranks = new Map(), overlap?: Overlap) {
     this.#overlap = overlap;
@@ -93,15 +96,19 @@ export class Model {
 
   #submit(specs: readonly JobSpec[]): Answer {
     const { now, jobs } = this.state;
+    const before = jobs.length;
     const created = new Set<string>();
-    const names = specs.map((spec) => {
+    const names: string[] = [];
+    for (const spec of specs) {
       const known = spec.idempotencyKey === null
         ? undefined
         : jobs.find(({ idempotencyKey }) => idempotencyKey === spec.idempotencyKey);
-      if (known) return known.name;
+      names.push(known?.name ?? spec.name);
+      if (known) continue;
       created.add(spec.name);
       const job: Job = {
         ...spec,
+        after: spec.after.map((parent) => typeof parent === "number" ? names[parent]! : parent),
         status: "scheduled",
         attempts: 0,
         released: 0,
@@ -119,11 +126,22 @@ export class Model {
         holders: [],
         late: [],
       };
-      if (spec.delaySeconds <= 0) this.#queue(job);
       jobs.push(job);
-      return spec.name;
-    });
-    this.#unblock(jobs.filter(({ name }) => created.has(name)));
+      if (spec.delaySeconds <= 0) this.#queue(job);
+    }
+    const added = jobs.slice(before);
+    for (const lane of ["one", "two"] as const) {
+      if (this.#enforce(lane, added)) continue;
+      jobs.length = before;
+      return { refused: "MU030" };
+    }
+    this.#admit(added.map(({ lane }) => lane));
+    // Those that come after a job that has ended badly already.
+    const settled = jobs.filter(({ name, status }) =>
+      ended.includes(status) && added.some(({ after }) => after.includes(name))
+    );
+    this.#ended.push(...settled);
+    this.#unblock([]);
     if (created.size > 0) this.#push();
     return {
       jobs: names.map((name, index) => ({
@@ -132,6 +150,56 @@ export class Model {
         status: this.#job(name).status,
       })),
     };
+  }
+
+  /** Whether new jobs find room in a lane: false where one of them rejects. Makes room for those that replace. */
+  #enforce(lane: Lane, added: readonly Job[]): boolean {
+    const isNew = (job: Job) => job.lane === lane && job.status === "blocked" && !this.#isHeldBack(job);
+    const fresh = added.filter(isNew);
+    const most = laneLimits[lane];
+    const old = this.state.jobs.filter((job) =>
+      job.lane === lane && !added.includes(job) &&
+      (admitted.includes(job.status) || job.status === "blocked" && !this.#isHeldBack(job))
+    );
+    let count = old.length;
+    for (const { policy } of fresh) {
+      count = policy === "replace" ? Math.min(count + 1, most) : count + 1;
+      if (policy === "reject" && count > most) return false;
+    }
+    if (!fresh.some(({ policy }) => policy === "replace")) return true;
+    const place = (job: Job) =>
+      fresh.includes(job) ? 3 : job.status === "blocked" ? 0 : job.status === "queued" ? 1 : 2;
+    const inTheWay = [...old, ...fresh].sort((a, b) => place(a) - place(b) || a.position - b.position);
+    for (const job of inTheWay.slice(0, Math.max(old.length + fresh.length - most, 0))) {
+      this.#close(job, "cancelled", { error: "replaced" });
+    }
+    return true;
+  }
+
+  /** Whether a job waits for others. */
+  #isHeldBack({ after, afterAny }: Job): boolean {
+    return after.some((name) => {
+      const { status } = this.#job(name);
+      return !ended.includes(status) || (status !== "succeeded" && !afterAny);
+    });
+  }
+
+  /** What follows from the end of jobs: some that come after them fail, others wait for no other any more. */
+  #settle(): Job[] {
+    const free: Job[] = [];
+    for (let job = this.#ended.shift(); job; job = this.#ended.shift()) {
+      for (
+        const next of this.state.jobs.filter(({ after, status }) =>
+          after.includes(job.name) && waiting.includes(status)
+        )
+      ) {
+        if (job.status !== "succeeded" && !next.afterAny) this.#close(next, "failed", { error: "dependency_failed" });
+        else if (next.status === "blocked" && !this.#isHeldBack(next)) free.push(next);
+      }
+    }
+    const left = free.filter(({ status }) => status === "blocked");
+    for (const job of left) if (job.lane === null) this.#enter(job);
+    return left;
   }
 
   #cancel(names: readonly string[]): Answer {
@@ -192,7 +260,7 @@ export class Model {
       if (status === "succeeded") this.#end(job, "succeeded", { result: attempt });
       else this.#end(job, "failed", { error: failureCode(retryable), isFinal: !retryable });
     }
-    this.#unblock(mine.map(({ job }) => this.#job(job)));
+    const isFreed = this.#unblock(mine.map(({ job }) => this.#job(job)));
     const outcomes = results.map((result) => {
       const { status, worker, attempts } = this.#job(result.job);
       if (mine.includes(result)) return ended.includes(status) ? "accepted" : "retrying";
@@ -204,7 +272,9 @@ export class Model {
     });
     const jobs = this.#nextJobs(index, want);
     if (jobs.length > 0) this.#keepLease(index, true);
-    if (mine.some(({ job }) => this.#job(job).status === "queued" || this.#job(job).lane !== null)) this.#push();
+    if (mine.some(({ job }) => this.#job(job).status === "queued" || this.#job(job).lane !== null) || isFreed) {
+      this.#push();
+    }
     return { outcomes, jobs: handed(jobs) };
   }
 
@@ -282,6 +352,7 @@ export class Model {
       waiting.includes(job.status) && isOver(job.expiresAt, now) && !skipped?.jobs.has(job.name)
     );
     for (const job of late) this.#close(job, "failed", { error: "expired" });
+    this.#unblock([], skipped);
     const due = jobs.filter((job) => job.status === "scheduled" && job.runAt <= now && !skipped?.jobs.has(job.name));
     for (const job of due) this.#queue(job);
     this.#unblock(due, skipped);
@@ -324,22 +395,34 @@ export class Model {
     { result = null, error = null }: EndingDetails,
   ): void {
     Object.assign(job, { status, result, error, deadline: null });
+    this.#ended.push(job);
   }
 
-  /** Lets blocked jobs of the keys of these jobs in, as far as the limits allow. */
-  #unblock(jobs: readonly Job[], skipped?: Overlap): void {
+  /**
+   * Settles what follows from the jobs that have ended, and lets blocked jobs of the keys of these jobs in, and of those
+   * that wait for no other any more, as far as the limits allow. Answers whether there are any of the latter.
+   */
+  #unblock(jobs: readonly Job[], skipped?: Overlap): boolean {
+    const free = this.#settle();
+    this.#admit([...jobs, ...free].map(({ lane }) => lane), skipped);
+    return free.length > 0;
+  }
+
+  #admit(lanes: readonly (Lane | null)[], skipped?: Overlap): void {
     for (const lane of ["one", "two"] as const) {
-      if (!jobs.some((job) => job.lane === lane) || skipped?.lanes.has(lane)) continue;
+      if (!lanes.includes(lane) || skipped?.lanes.has(lane)) continue;
       const ofLane = this.state.jobs.filter((job) => job.lane === lane);
       const free = laneLimits[lane] - ofLane.filter(({ status }) => admitted.includes(status)).length;
-      const next = ofLane.filter(({ status, name }) => status === "blocked" && !skipped?.jobs.has(name)).sort(byPlace);
+      const next = ofLane.filter((job) =>
+        job.status === "blocked" && !this.#isHeldBack(job) && !skipped?.jobs.has(job.name)
+      ).sort(byPlace);
       for (const job of next.slice(0, Math.max(free, 0))) this.#enter(job);
     }
   }
 
   /** A job's time has come: into the queue, or to where its key lets it in. */
   #queue(job: Job): void {
-    if (job.lane === null) this.#enter(job);
+    if (job.lane === null && !this.#isHeldBack(job)) this.#enter(job);
     else job.status = "blocked";
   }
 

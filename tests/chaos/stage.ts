@@ -2,7 +2,16 @@ import postgres from "postgres";
 import { createTenant, createWorker, type TestTenant, type TestWorker } from "../support/actors.ts";
 import { type Actor, type Answer as SqlAnswer, type Args, service, TestDatabase } from "../support/database.ts";
 import { failureCode, retryBase, sorted } from "./model.ts";
-import { type Answer, type Attempt, type Call, type Kind, laneLimits, type State, type Worker } from "./vocabulary.ts";
+import {
+  type Answer,
+  type Attempt,
+  type Call,
+  type JobSpec,
+  type Kind,
+  laneLimits,
+  type State,
+  type Worker,
+} from "./vocabulary.ts";
 
 type Backend = { readonly sql: postgres.ReservedSql; readonly pid: number };
 
@@ -194,8 +203,12 @@ export class Stage implements AsyncDisposable {
       sql`begin`,
       this.#db.callIn(sql as unknown as postgres.Sql, actor, name, args),
     ] as const;
-    const [, answer] = await Promise.all(sent);
-    if (commits) await sql`commit`;
+    const [, answer] = await Promise.all(sent).catch((error) => {
+      if (error.code !== "MU030") throw error;
+      return [null, { refused: error.code }];
+    });
+    if (answer?.refused) await sql`rollback`;
+    else if (commits) await sql`commit`;
     return answer;
   }
 
@@ -221,7 +234,7 @@ export class Stage implements AsyncDisposable {
         return {
           actor: service,
           name: "submit_jobs",
-          args: { caller, jobs: call.jobs.map((job) => toArgs(job, now)) },
+          args: { caller, jobs: call.jobs.map((job) => ({ ...toArgs(job, now), ...this.#afterOf(job) })) },
         };
       case "cancel":
         return {
@@ -291,7 +304,14 @@ export class Stage implements AsyncDisposable {
     }
   }
 
+  #afterOf({ after, afterAny }: JobSpec): Args {
+    if (after.length === 0) return {};
+    const names = after.map((parent) => typeof parent === "number" ? `#${parent}` : this.#ids.get(parent));
+    return { after: names, after_policy: afterAny ? "ended" : "succeeded" };
+  }
+
   #read(call: Call, answer: SqlAnswer): Answer {
+    if (answer?.refused) return answer;
     const names = new Map([...this.#ids].map(([name, id]) => [id, name]));
     const attempt = ({ job_id, attempt, ...rest }: SqlAnswer) => ({ job: names.get(job_id)!, attempt, ...rest });
     const given = (jobs: SqlAnswer[]) => jobs.map(({ payload, attempt }) => ({ job: payload.name, attempt }));
@@ -352,7 +372,9 @@ function toArgs(job: Extract<Call, { kind: "submit" }>["jobs"][number], now: num
     max_attempts: job.maxAttempts,
     attempt_timeout_seconds: job.attemptSeconds,
     retry_base_seconds: retryBase,
-    ...(job.lane === null ? {} : { concurrency_key: job.lane, concurrency_limit: laneLimits[job.lane] }),
+    ...(job.lane === null
+      ? {}
+      : { concurrency_key: job.lane, concurrency_limit: laneLimits[job.lane], concurrency_policy: job.policy }),
     ...(job.idempotencyKey === null ? {} : { idempotency_key: job.idempotencyKey }),
     ...(job.totalSeconds === null ? {} : { timeout_seconds: job.totalSeconds }),
     ...(job.delaySeconds === 0

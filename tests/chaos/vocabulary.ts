@@ -29,9 +29,16 @@ export type JobSpec = {
   /** After this time it fails, whatever it is at; null for never. */
   readonly totalSeconds: number | null;
   readonly delaySeconds: number;
+  /** What it does when its key has no room. */
+  readonly policy: "wait" | "reject" | "replace";
+  /** What it comes after: jobs by name, or earlier ones of the same submission by their place. */
+  readonly after: readonly (string | number)[];
+  /** Whether it starts however those end. */
+  readonly afterAny: boolean;
 };
 
-export type Job = JobSpec & {
+export type Job = Omit<JobSpec, "after"> & {
+  readonly after: readonly string[];
   status: JobStatus;
   attempts: number;
   released: number;

@@ -131,6 +131,15 @@ Deno.test("a request that is repeated answers the jobs it made, and a job after 
   assert.deepEqual(await violations(db.sql), []);
 });
 
+Deno.test("of two jobs of a request with one idempotency key the first counts, also when the second comes after it", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [first, second] = await submit(db, tenant, { idempotency_key: "a" }, { idempotency_key: "a", after: ["#0"] });
+  assert.deepEqual([second.id, second.status], [first.id, "queued"]);
+  const rows = await db.sql`select from muster.job_dependencies`;
+  assert.equal(rows.length, 0);
+});
+
 Deno.test("a retry of a job that came after others comes after none", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
