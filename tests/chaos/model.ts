@@ -16,6 +16,7 @@ import {
   type State,
   type Worker,
 } from "./vocabulary.ts";
+import { byPlace, byRank, handed, isOver } from "./ranking.ts";
 
 /**
  * What schema muster promises, on plain data: one function a call, without SQL, locks or ids. Times are seconds since
@@ -627,24 +628,6 @@ type EndingDetails = { result?: unknown; error?: string | null; isFinal?: boolea
 /** The code of the error with which the workers of these tests report a failure. */
 export function failureCode(retryable: boolean): string {
   return retryable ? "broken" : "hopeless";
-}
-
-function isOver(at: number | null, now: number): boolean {
-  return at !== null && at < now;
-}
-
-/** As the queue is served. */
-function byRank(a: Job, b: Job): number {
-  return b.raisedTo - a.raisedTo || a.rank - b.rank || a.position - b.position;
-}
-
-/** As jobs wait for a key, and as a worker is told of several. */
-function byPlace(a: Job, b: Job): number {
-  return b.priority - a.priority || a.position - b.position;
-}
-
-function handed(jobs: readonly Job[]): Attempt[] {
-  return [...jobs].sort(byPlace).map(({ name, attempts }) => ({ job: name, attempt: attempts }));
 }
 
 /** In an order that does not depend on where the items came from. */
