@@ -219,7 +219,7 @@ declare
   v_holders muster_private.candidate[];
   v_record muster.affinities;
   v_chosen muster_private.candidate;
-  v_taken jsonb := '{}';
+  v_taken jsonb := '{}'::jsonb;
   v_placement muster_private.placement;
 begin
   for v_tenant in
