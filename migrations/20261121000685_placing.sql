@@ -176,6 +176,16 @@ begin
       else v_waiting[v_most] end
     where s.id;
   end if;
+  -- Only those for which somebody is there now: whoever lets the others in meanwhile finds their places free.
+  v_waiting := array(
+    select j.id from unnest(v_waiting) i (id) join muster.jobs j on j.id = i.id
+    where exists (
+      select from muster.worker_classes c join muster.worker_devices w on w.id = c.worker_id
+      where c.class_id = j.class_id and w.status = 'online' and w.cordoned_at is null
+        and (not j.policy ? 'resource_ref' or j.policy -> 'resource_ref' ->> 'mode' = 'soft' or exists (
+          select from muster.resource_holders h
+          where h.tenant_id = j.tenant_id and h.name = j.policy -> 'resource_ref' ->> 'name' and h.worker_id = w.id
+            and h.expires_at > tend_affinities.at))));
   perform muster_private.place_again(v_ids || v_waiting, tend_affinities.at);
   delete from muster.affinities a where (a.tenant_id, a.key) in (
     select o.tenant_id, o.key from muster.affinities o
