@@ -38,7 +38,7 @@ export const fullSizes: Sizes = {
   others: 1_000_000,
   requirementSets: [1, 100, 10_000],
   finished: 10_000_000,
-  growthDrained: 5_000,
+  growthDrained: 8_000,
   growthClaims: 200,
   peerOthers: [0, 30_000, 300_000],
   peerDrained: 2_000,
