@@ -17,8 +17,12 @@ begin
   perform muster_private.check_text(check_retry.item, 'fairness_key', 255);
   perform muster_private.check_number(check_retry.item, 'fairness_weight', 1, 100);
   if v_codes is not null then
-    if jsonb_typeof(v_codes) <> 'array' or jsonb_array_length(v_codes) > 20 then
-      perform muster_private.fail('MU004', format('Cannot submit job %s: final_errors must be an array of at most 20 codes', check_retry.index));
+    if jsonb_typeof(v_codes) <> 'array' then
+      perform muster_private.fail('MU004', format('Cannot submit job %s: final_errors must be an array of codes', check_retry.index));
+    end if;
+    if jsonb_array_length(v_codes) > 20 then
+      perform muster_private.fail('MU015', format('Cannot submit job %s: it names %s final errors, and at most 20 are allowed',
+        check_retry.index, jsonb_array_length(v_codes)));
     end if;
     select c into v_bad from jsonb_array_elements(v_codes) c
     where jsonb_typeof(c) <> 'string' or length(c #>> '{}') > 100 or c #>> '{}' !~ '^[a-zA-Z0-9_][a-zA-Z0-9_.:/-]*(\.\*)?$' limit 1;

@@ -70,7 +70,8 @@ begin
     perform muster_private.fail('MU004', format('Cannot insert the job: its time is over at %s already', muster_private.iso(new.expires_at)));
   end if;
   perform muster_private.check_job_secrets(new.tenant_id, jsonb_build_array(v_item));
-  new.class_id := muster_private.intern_class(new.tenant_id, new.requires, new.labels);
+  select muster_private.intern_class(new.tenant_id, c ->> 'digest', c -> 'class') into new.class_id
+  from jsonb_array_elements(muster_private.classes_of(jsonb_build_array(v_item))) c;
   -- It waits for its time until the commit: then it is let in, if its time has come.
   new.status := 'scheduled';
   new.waiting_for := null;
