@@ -179,7 +179,7 @@ declare
 begin
   for v_item in select i from jsonb_array_elements(refuse_messages.items) i loop
     begin
-      perform muster_private.check_job(v_item, 0, take_messages.at);
+      perform muster_private.check_job(v_item, 0, refuse_messages.at);
       v_good := v_good || jsonb_build_array(v_item);
     exception when sqlstate 'MU004' or sqlstate 'MU005' or sqlstate 'MU015' then
       v_id := (v_item -> 'message' ->> 'id')::bigint;
