@@ -199,7 +199,11 @@ as $$
 declare
   v_class muster.job_classes;
 begin
-  select * into strict v_class from muster.job_classes c where c.id = placement_json.class_id;
+  select * into v_class from muster.job_classes c where c.id = placement_json.class_id;
+  if not found then
+    -- A batch is of no class.
+    return '{"where": [], "prefer": [], "resources": {}}'::jsonb;
+  end if;
   -- Most classes have none of it.
   if v_class.expressions = '[]' and v_class.preferences = '[]' and v_class.resources = '{}' and v_class.slots = 1 then
     return '{"where": [], "prefer": [], "resources": {"slots": 1}}'::jsonb;
