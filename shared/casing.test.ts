@@ -10,8 +10,13 @@ Deno.test("keys change their casing on every level, and lists keep their order",
 
 Deno.test("somebody's own data keeps its keys", () => {
   const data = { snake_key: { inner_key: 1 }, camelKey: 2, ["__proto__"]: 3 };
-  for (const name of ["payload", "result", "error", "data", "labels", "metrics"]) {
+  for (const name of ["payload", "result", "error", "data", "labels", "metrics", "metadata", "resources"]) {
     assert.deepEqual(toCamel({ [name]: data }), { [name]: data });
     assert.deepEqual(toSnake({ [name]: data }), { [name]: data });
   }
+});
+
+Deno.test("a list of resources that are held changes its casing, what each tells of itself does not", () => {
+  const sql = { resources: [{ worker_id: "1", metadata: { layer_count: 80 } }] };
+  assert.deepEqual(toCamel(sql), { resources: [{ workerId: "1", metadata: { layer_count: 80 } }] });
 });

@@ -1,8 +1,11 @@
 /** Values under these names are somebody's own data: their keys are theirs and stay as they are. */
 const opaque: ReadonlySet<string> = new Set([
-  ...["payload", "result", "error", "data", "details", "labels", "metrics", "metadata"],
-  ...["resources", "held_resources"],
+  ...["payload", "result", "error", "data", "details"],
+  ...["labels", "metrics", "metadata"],
 ]);
+
+/** And under these, where they are amounts by name; a list under such a name is one of ours. */
+const opaqueRecords: ReadonlySet<string> = new Set(["resources", "held_resources"]);
 
 /** Keys of an answer of Postgres, snake_case, to those of HTTP, camelCase. */
 export function toCamel(value: unknown): unknown {
@@ -36,6 +39,10 @@ function convert(value: unknown, rename: (key: string) => string): unknown {
   if (Array.isArray(value)) return value.map((item) => convert(item, rename));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, child]) => [rename(key), opaque.has(key) ? child : convert(child, rename)]),
+    Object.entries(value).map(([key, child]) => [rename(key), isOpaque(key, child) ? child : convert(child, rename)]),
   );
+}
+
+function isOpaque(key: string, value: unknown): boolean {
+  return opaque.has(key) || opaqueRecords.has(key) && !Array.isArray(value);
 }
