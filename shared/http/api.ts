@@ -66,10 +66,10 @@ function noStore(): MiddlewareHandler {
 
 /** The methods that some route of this path has. */
 function methodsOf(routes: readonly { readonly method: string; readonly path: string }[], path: string): string[] {
-  const methods = routes.filter((route) => route.method !== "ALL" && matches(route.path, path)).map(({ method }) =>
-    method
-  );
-  return [...new Set(methods)];
+  const matching = routes.filter((route) => route.method !== "ALL" && matches(route.path, path));
+  // What has a path of its own is not what a parameter beside it stands for: /schedules/preview is no schedule.
+  const own = matching.filter((route) => route.path === path);
+  return [...new Set((own.length > 0 ? own : matching).map(({ method }) => method))];
 }
 
 function matches(pattern: string, path: string): boolean {
