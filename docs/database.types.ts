@@ -3,6 +3,49 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   "muster": {
     Tables: {
+      "affinities": {
+        Row: {
+          "expires_at": string;
+          "is_hard": boolean;
+          "key": string;
+          "last_used_at": string;
+          "tenant_id": string;
+          "worker_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "expires_at": string;
+          "is_hard"?: boolean;
+          "key": string;
+          "last_used_at": string;
+          "tenant_id": string;
+          "worker_id"?: string | null;
+        };
+        Update: {
+          "expires_at"?: string;
+          "is_hard"?: boolean;
+          "key"?: string;
+          "last_used_at"?: string;
+          "tenant_id"?: string;
+          "worker_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "affinities_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "affinities_tenant_id_worker_id_fkey";
+            columns: ["tenant_id", "worker_id"];
+            isOneToOne: false;
+            referencedRelation: "worker_devices";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
       "api_keys": {
         Row: {
           "created_at": string;
@@ -177,17 +220,20 @@ export type Database = {
       };
       "concurrency_keys": {
         Row: {
+          "fixed": boolean;
           "key": string;
           "max_running": number;
           "tenant_id": string;
         };
         ComputedFields: never;
         Insert: {
+          "fixed"?: boolean;
           "key": string;
           "max_running"?: number;
           "tenant_id": string;
         };
         Update: {
+          "fixed"?: boolean;
           "key"?: string;
           "max_running"?: number;
           "tenant_id"?: string;
@@ -199,6 +245,54 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "tenants";
             referencedColumns: ["id"];
+          },
+        ];
+      };
+      "dead_letters": {
+        Row: {
+          "attempts": number;
+          "dismissed_at": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "failed_at": string;
+          "job_id": string;
+          "replayed_as": string | null;
+          "replayed_at": string | null;
+          "tenant_id": string;
+          "type": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempts": number;
+          "dismissed_at"?: string | null;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "failed_at": string;
+          "job_id": string;
+          "replayed_as"?: string | null;
+          "replayed_at"?: string | null;
+          "tenant_id": string;
+          "type": string;
+        };
+        Update: {
+          "attempts"?: number;
+          "dismissed_at"?: string | null;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "failed_at"?: string;
+          "job_id"?: string;
+          "replayed_as"?: string | null;
+          "replayed_at"?: string | null;
+          "tenant_id"?: string;
+          "type"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "dead_letters_tenant_id_job_id_fkey";
+            columns: ["tenant_id", "job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["tenant_id", "id"];
           },
         ];
       };
@@ -293,26 +387,38 @@ export type Database = {
         Row: {
           "created_at": string;
           "digest": string;
+          "expressions": NonNullable<Json>;
           "id": number;
           "labels": NonNullable<Json>;
+          "preferences": NonNullable<Json>;
           "requires": (string)[];
+          "resources": NonNullable<Json>;
+          "slots": number;
           "tenant_id": string;
         };
         ComputedFields: never;
         Insert: {
           "created_at"?: string;
           "digest": string;
+          "expressions"?: NonNullable<Json>;
           "id"?: never;
           "labels": NonNullable<Json>;
+          "preferences"?: NonNullable<Json>;
           "requires": (string)[];
+          "resources"?: NonNullable<Json>;
+          "slots"?: number;
           "tenant_id": string;
         };
         Update: {
           "created_at"?: string;
           "digest"?: string;
+          "expressions"?: NonNullable<Json>;
           "id"?: never;
           "labels"?: NonNullable<Json>;
+          "preferences"?: NonNullable<Json>;
           "requires"?: (string)[];
+          "resources"?: NonNullable<Json>;
+          "slots"?: number;
           "tenant_id"?: string;
         };
         Relationships: [
@@ -322,6 +428,33 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "tenants";
             referencedColumns: ["id"];
+          },
+        ];
+      };
+      "job_dependencies": {
+        Row: {
+          "after_id": string;
+          "job_id": string;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "after_id": string;
+          "job_id": string;
+          "tenant_id": string;
+        };
+        Update: {
+          "after_id"?: string;
+          "job_id"?: string;
+          "tenant_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "job_dependencies_tenant_id_job_id_fkey";
+            columns: ["tenant_id", "job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["tenant_id", "id"];
           },
         ];
       };
@@ -357,15 +490,7 @@ export type Database = {
           "sequence"?: number;
           "tenant_id"?: string;
         };
-        Relationships: [
-          {
-            foreignKeyName: "job_events_job_id_fkey";
-            columns: ["job_id"];
-            isOneToOne: false;
-            referencedRelation: "jobs";
-            referencedColumns: ["id"];
-          },
-        ];
+        Relationships: [];
       };
       "job_inputs": {
         Row: {
@@ -417,18 +542,25 @@ export type Database = {
           "error": Json | null;
           "executor_id": string | null;
           "expires_at": string | null;
+          "fairness_key": string | null;
+          "fairness_weight": number;
           "finished_at": string | null;
+          "has_gates": boolean;
           "id": string;
           "idempotency_key": string | null;
           "labels": NonNullable<Json>;
+          "last_sequence": number;
           "max_attempts": number;
           "notify": boolean;
+          "parent_id": string | null;
           "payload": NonNullable<Json>;
+          "policy": NonNullable<Json>;
           "position": number;
           "priority": number;
           "progress": number | null;
           "progress_note": string | null;
           "queued_at": string | null;
+          "rank": number;
           "released_count": number;
           "requires": (string)[];
           "result": Json | null;
@@ -437,11 +569,13 @@ export type Database = {
           "retry_of": string | null;
           "run_at": string;
           "secret_names": (string)[];
+          "start_by": string | null;
           "started_at": string | null;
           "status": Database["muster"]["Enums"]["job_status"];
           "tenant_id": string;
           "type": string;
           "updated_at": string;
+          "waiting_for": string | null;
           "worker_id": string | null;
         };
         ComputedFields: never;
@@ -457,18 +591,25 @@ export type Database = {
           "error"?: Json | null;
           "executor_id"?: string | null;
           "expires_at"?: string | null;
+          "fairness_key"?: string | null;
+          "fairness_weight"?: number;
           "finished_at"?: string | null;
+          "has_gates"?: never;
           "id"?: string;
           "idempotency_key"?: string | null;
           "labels"?: NonNullable<Json>;
+          "last_sequence"?: number;
           "max_attempts"?: number;
           "notify"?: boolean;
+          "parent_id"?: string | null;
           "payload"?: NonNullable<Json>;
+          "policy"?: NonNullable<Json>;
           "position"?: number;
           "priority"?: number;
           "progress"?: number | null;
           "progress_note"?: string | null;
           "queued_at"?: string | null;
+          "rank"?: number;
           "released_count"?: number;
           "requires"?: (string)[];
           "result"?: Json | null;
@@ -477,11 +618,13 @@ export type Database = {
           "retry_of"?: string | null;
           "run_at": string;
           "secret_names"?: (string)[];
+          "start_by"?: string | null;
           "started_at"?: string | null;
           "status": Database["muster"]["Enums"]["job_status"];
           "tenant_id": string;
           "type": string;
           "updated_at": string;
+          "waiting_for"?: string | null;
           "worker_id"?: string | null;
         };
         Update: {
@@ -496,18 +639,25 @@ export type Database = {
           "error"?: Json | null;
           "executor_id"?: string | null;
           "expires_at"?: string | null;
+          "fairness_key"?: string | null;
+          "fairness_weight"?: number;
           "finished_at"?: string | null;
+          "has_gates"?: never;
           "id"?: string;
           "idempotency_key"?: string | null;
           "labels"?: NonNullable<Json>;
+          "last_sequence"?: number;
           "max_attempts"?: number;
           "notify"?: boolean;
+          "parent_id"?: string | null;
           "payload"?: NonNullable<Json>;
+          "policy"?: NonNullable<Json>;
           "position"?: number;
           "priority"?: number;
           "progress"?: number | null;
           "progress_note"?: string | null;
           "queued_at"?: string | null;
+          "rank"?: number;
           "released_count"?: number;
           "requires"?: (string)[];
           "result"?: Json | null;
@@ -516,21 +666,16 @@ export type Database = {
           "retry_of"?: string | null;
           "run_at"?: string;
           "secret_names"?: (string)[];
+          "start_by"?: string | null;
           "started_at"?: string | null;
           "status"?: Database["muster"]["Enums"]["job_status"];
           "tenant_id"?: string;
           "type"?: string;
           "updated_at"?: string;
+          "waiting_for"?: string | null;
           "worker_id"?: string | null;
         };
         Relationships: [
-          {
-            foreignKeyName: "jobs_tenant_id_class_id_fkey";
-            columns: ["tenant_id", "class_id"];
-            isOneToOne: false;
-            referencedRelation: "job_classes";
-            referencedColumns: ["tenant_id", "id"];
-          },
           {
             foreignKeyName: "jobs_tenant_id_executor_id_fkey";
             columns: ["tenant_id", "executor_id"];
@@ -544,13 +689,6 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "tenants";
             referencedColumns: ["id"];
-          },
-          {
-            foreignKeyName: "jobs_tenant_id_worker_id_fkey";
-            columns: ["tenant_id", "worker_id"];
-            isOneToOne: false;
-            referencedRelation: "worker_devices";
-            referencedColumns: ["tenant_id", "id"];
           },
         ];
       };
@@ -626,6 +764,227 @@ export type Database = {
         Relationships: [
           {
             foreignKeyName: "members_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "queue_bridges": {
+        Row: {
+          "created_at": string;
+          "options": NonNullable<Json>;
+          "queue": string;
+          "tenant_id": string;
+          "type": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at": string;
+          "options"?: NonNullable<Json>;
+          "queue": string;
+          "tenant_id": string;
+          "type": string;
+          "updated_at": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "options"?: NonNullable<Json>;
+          "queue"?: string;
+          "tenant_id"?: string;
+          "type"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "queue_bridges_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "rate_limits": {
+        Row: {
+          "burst": number;
+          "key": string;
+          "max_units": number;
+          "next_at": string | null;
+          "per_seconds": number;
+          "refilled_at": string;
+          "set_by": number;
+          "tenant_id": string;
+          "tokens": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "burst": number;
+          "key": string;
+          "max_units": number;
+          "next_at"?: string | null;
+          "per_seconds": number;
+          "refilled_at": string;
+          "set_by": number;
+          "tenant_id": string;
+          "tokens": number;
+        };
+        Update: {
+          "burst"?: number;
+          "key"?: string;
+          "max_units"?: number;
+          "next_at"?: string | null;
+          "per_seconds"?: number;
+          "refilled_at"?: string;
+          "set_by"?: number;
+          "tenant_id"?: string;
+          "tokens"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "rate_limits_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "resource_holders": {
+        Row: {
+          "acquired_at": string;
+          "expires_at": string;
+          "lease": string;
+          "metadata": NonNullable<Json>;
+          "name": string;
+          "size_bytes": number | null;
+          "tenant_id": string;
+          "touched_at": string;
+          "worker_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "acquired_at": string;
+          "expires_at": string;
+          "lease": string;
+          "metadata"?: NonNullable<Json>;
+          "name": string;
+          "size_bytes"?: number | null;
+          "tenant_id": string;
+          "touched_at": string;
+          "worker_id": string;
+        };
+        Update: {
+          "acquired_at"?: string;
+          "expires_at"?: string;
+          "lease"?: string;
+          "metadata"?: NonNullable<Json>;
+          "name"?: string;
+          "size_bytes"?: number | null;
+          "tenant_id"?: string;
+          "touched_at"?: string;
+          "worker_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "resource_holders_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "resource_holders_tenant_id_worker_id_fkey";
+            columns: ["tenant_id", "worker_id"];
+            isOneToOne: false;
+            referencedRelation: "worker_devices";
+            referencedColumns: ["tenant_id", "id"];
+          },
+        ];
+      };
+      "schedules": {
+        Row: {
+          "catch_up": string;
+          "created_at": string;
+          "created_by": NonNullable<Json>;
+          "cron": string;
+          "ends_at": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "jitter_seconds": number;
+          "job": NonNullable<Json>;
+          "last_job_id": string | null;
+          "last_run_at": string | null;
+          "last_skip": Json | null;
+          "name": string;
+          "next_run_at": string | null;
+          "overlap": string;
+          "paused_at": string | null;
+          "run_count": number;
+          "starts_at": string | null;
+          "tenant_id": string;
+          "time_zone": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "catch_up": string;
+          "created_at": string;
+          "created_by": NonNullable<Json>;
+          "cron": string;
+          "ends_at"?: string | null;
+          "executor_id"?: string | null;
+          "id"?: string;
+          "jitter_seconds": number;
+          "job": NonNullable<Json>;
+          "last_job_id"?: string | null;
+          "last_run_at"?: string | null;
+          "last_skip"?: Json | null;
+          "name": string;
+          "next_run_at"?: string | null;
+          "overlap": string;
+          "paused_at"?: string | null;
+          "run_count"?: number;
+          "starts_at"?: string | null;
+          "tenant_id": string;
+          "time_zone": string;
+          "updated_at": string;
+        };
+        Update: {
+          "catch_up"?: string;
+          "created_at"?: string;
+          "created_by"?: NonNullable<Json>;
+          "cron"?: string;
+          "ends_at"?: string | null;
+          "executor_id"?: string | null;
+          "id"?: string;
+          "jitter_seconds"?: number;
+          "job"?: NonNullable<Json>;
+          "last_job_id"?: string | null;
+          "last_run_at"?: string | null;
+          "last_skip"?: Json | null;
+          "name"?: string;
+          "next_run_at"?: string | null;
+          "overlap"?: string;
+          "paused_at"?: string | null;
+          "run_count"?: number;
+          "starts_at"?: string | null;
+          "tenant_id"?: string;
+          "time_zone"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "schedules_tenant_id_executor_id_fkey";
+            columns: ["tenant_id", "executor_id"];
+            isOneToOne: false;
+            referencedRelation: "executors";
+            referencedColumns: ["tenant_id", "id"];
+          },
+          {
+            foreignKeyName: "schedules_tenant_id_fkey";
             columns: ["tenant_id"];
             isOneToOne: false;
             referencedRelation: "tenants";
@@ -763,17 +1122,20 @@ export type Database = {
       "worker_classes": {
         Row: {
           "class_id": number;
+          "preference": number;
           "tenant_id": string;
           "worker_id": string;
         };
         ComputedFields: never;
         Insert: {
           "class_id": number;
+          "preference"?: number;
           "tenant_id": string;
           "worker_id": string;
         };
         Update: {
           "class_id"?: number;
+          "preference"?: number;
           "tenant_id"?: string;
           "worker_id"?: string;
         };
@@ -798,6 +1160,8 @@ export type Database = {
         Row: {
           "allowed_capabilities": (string)[] | null;
           "capabilities": (string)[];
+          "claims": boolean;
+          "cordoned_at": string | null;
           "created_at": string;
           "deaf": boolean;
           "device_fingerprint": string;
@@ -808,12 +1172,15 @@ export type Database = {
           "forgotten_at": string | null;
           "granted_labels": NonNullable<Json>;
           "held_count": number;
+          "held_resources": NonNullable<Json>;
           "id": string;
           "labels": NonNullable<Json>;
           "last_assigned_at": string | null;
           "listening": boolean;
+          "measured_capabilities": (string)[];
           "name": string;
           "public_jwk": NonNullable<Json>;
+          "resources": NonNullable<Json>;
           "session_id": string | null;
           "slots": number;
           "status": Database["muster"]["Enums"]["worker_status"];
@@ -825,6 +1192,8 @@ export type Database = {
         Insert: {
           "allowed_capabilities"?: (string)[] | null;
           "capabilities"?: (string)[];
+          "claims"?: boolean;
+          "cordoned_at"?: string | null;
           "created_at"?: string;
           "deaf"?: boolean;
           "device_fingerprint": string;
@@ -835,12 +1204,15 @@ export type Database = {
           "forgotten_at"?: string | null;
           "granted_labels"?: NonNullable<Json>;
           "held_count"?: number;
+          "held_resources"?: NonNullable<Json>;
           "id"?: string;
           "labels"?: NonNullable<Json>;
           "last_assigned_at"?: string | null;
           "listening"?: boolean;
+          "measured_capabilities"?: (string)[];
           "name": string;
           "public_jwk": NonNullable<Json>;
+          "resources"?: NonNullable<Json>;
           "session_id"?: string | null;
           "slots"?: number;
           "status"?: Database["muster"]["Enums"]["worker_status"];
@@ -851,6 +1223,8 @@ export type Database = {
         Update: {
           "allowed_capabilities"?: (string)[] | null;
           "capabilities"?: (string)[];
+          "claims"?: boolean;
+          "cordoned_at"?: string | null;
           "created_at"?: string;
           "deaf"?: boolean;
           "device_fingerprint"?: string;
@@ -861,12 +1235,15 @@ export type Database = {
           "forgotten_at"?: string | null;
           "granted_labels"?: NonNullable<Json>;
           "held_count"?: number;
+          "held_resources"?: NonNullable<Json>;
           "id"?: string;
           "labels"?: NonNullable<Json>;
           "last_assigned_at"?: string | null;
           "listening"?: boolean;
+          "measured_capabilities"?: (string)[];
           "name"?: string;
           "public_jwk"?: NonNullable<Json>;
+          "resources"?: NonNullable<Json>;
           "session_id"?: string | null;
           "slots"?: number;
           "status"?: Database["muster"]["Enums"]["worker_status"];
@@ -949,12 +1326,16 @@ export type Database = {
         Args: { "admin_email"?: string; "admin_user_id"?: string; "caller": Json; "name": string };
         Returns: Json;
       };
+      "bridge_queue": { Args: { "options"?: Json; "queue": string; "type": string }; Returns: Json };
       "cancel_jobs": { Args: { "caller": Json; "job_ids": (string)[]; "reason"?: string }; Returns: Json };
       "change_member_role": { Args: { "caller": Json; "role": string; "user_id": string }; Returns: Json };
+      "change_schedule": { Args: { "caller": Json; "changes": Json; "schedule_id": string }; Returns: Json };
       "charge_address": { Args: { "address": string; "purpose": string }; Returns: undefined };
       "charge_refusal": { Args: { "address": string; "caller": Json }; Returns: undefined };
       "claim_jobs": { Args: { "want"?: number }; Returns: Json };
+      "close_batch": { Args: { "caller": Json; "job_id": string }; Returns: Json };
       "complete_jobs": { Args: { "results": Json; "want"?: number }; Returns: Json };
+      "cordon_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "create_api_key": {
         Args: {
           "executor_name": string;
@@ -981,8 +1362,15 @@ export type Database = {
         };
         Returns: Json;
       };
+      "create_realtime_trigger": { Args: { "channel"?: string; "event"?: string; "queue": string }; Returns: Json };
+      "create_schedule": { Args: { "caller": Json; "schedule": Json }; Returns: Json };
       "create_tenant": { Args: { "name": string }; Returns: Json };
+      "delete_schedule": { Args: { "caller": Json; "schedule_id": string }; Returns: Json };
       "delete_secret": { Args: { "caller": Json; "name": string }; Returns: Json };
+      "dismiss_dead_letters": {
+        Args: { "caller": Json; "cursor"?: string; "filter"?: Json; "ids"?: Json; "most"?: number };
+        Returns: Json;
+      };
       "drain_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "enroll_worker": { Args: { "address"?: unknown; "token_hash": string; "worker": Json }; Returns: Json };
       "finish_artifact": { Args: { "artifact_id": string; "sha256": string; "size_bytes": number }; Returns: Json };
@@ -990,6 +1378,7 @@ export type Database = {
       "get_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };
       "get_limits": { Args: { "caller": Json }; Returns: Json };
       "get_load": { Args: { "caller": Json }; Returns: Json };
+      "get_schedule": { Args: { "caller": Json; "schedule_id": string }; Returns: Json };
       "get_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "goodbye": { Args: { "reason"?: string }; Returns: Json };
       "health": { Args: Record<PropertyKey, never>; Returns: Json };
@@ -1006,6 +1395,7 @@ export type Database = {
         Returns: Json;
       };
       "hello": { Args: { "running"?: Json; "worker": Json }; Returns: Json };
+      "hold_resources": { Args: { "resources": Json }; Returns: Json };
       "issue_api_key": {
         Args: {
           "caller": Json;
@@ -1040,6 +1430,11 @@ export type Database = {
         Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
         Returns: Json;
       };
+      "list_concurrency_keys": { Args: { "caller": Json; "cursor"?: string; "page_size"?: number }; Returns: Json };
+      "list_dead_letters": {
+        Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number; "state"?: string };
+        Returns: Json;
+      };
       "list_enrollment_tokens": {
         Args: { "caller": Json; "cursor"?: string; "filters"?: Json; "page_size"?: number };
         Returns: Json;
@@ -1053,6 +1448,12 @@ export type Database = {
         Returns: Json;
       };
       "list_members": { Args: { "caller": Json }; Returns: Json };
+      "list_rate_limits": { Args: { "caller": Json; "cursor"?: string; "page_size"?: number }; Returns: Json };
+      "list_resources": { Args: { "caller": Json; "filters"?: Json }; Returns: Json };
+      "list_schedules": {
+        Args: { "caller": Json; "cursor"?: string; "name"?: string; "page_size"?: number };
+        Returns: Json;
+      };
       "list_secrets": { Args: { "caller": Json; "cursor"?: string; "page_size"?: number }; Returns: Json };
       "list_secrets_to_rotate": { Args: { "after"?: string; "key_id": string; "page_size"?: number }; Returns: Json };
       "list_tenants": {
@@ -1071,14 +1472,26 @@ export type Database = {
         };
         Returns: Json;
       };
+      "pause_schedule": { Args: { "caller": Json; "schedule_id": string }; Returns: Json };
       "prepare_secret": { Args: { "caller": Json; "name": string }; Returns: Json };
+      "preview_schedule": {
+        Args: { "after"?: string; "caller": Json; "count"?: number; "cron": string; "time_zone"?: string };
+        Returns: Json;
+      };
+      "rebind_job": { Args: { "caller": Json; "job_id": string; "worker_id": string }; Returns: Json };
       "refresh_worker": {
         Args: { "fingerprint": string; "proof_expires_at": string; "proof_jti": string; "worker_id": string };
         Returns: Json;
       };
       "reject_artifact": { Args: { "artifact_id": string; "reason": string }; Returns: Json };
+      "release_resources": { Args: { "names": Json; "reason"?: string }; Returns: Json };
       "remove_member": { Args: { "caller": Json; "user_id": string }; Returns: Json };
+      "replay_dead_letters": {
+        Args: { "caller": Json; "changes"?: Json; "cursor"?: string; "filter"?: Json; "ids"?: Json; "most"?: number };
+        Returns: Json;
+      };
       "report_events": { Args: { "events": Json }; Returns: Json };
+      "resume_schedule": { Args: { "caller": Json; "schedule_id": string }; Returns: Json };
       "resume_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "retry_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };
       "revoke_api_key": { Args: { "caller": Json; "key_id": string }; Returns: Json };
@@ -1106,11 +1519,25 @@ export type Database = {
         };
         Returns: Json;
       };
+      "run_schedule": {
+        Args: { "caller": Json; "correlation_id"?: string; "idempotency_key"?: string; "schedule_id": string };
+        Returns: Json;
+      };
       "set_audit_retention": { Args: { "caller": Json; "days": number }; Returns: Json };
+      "set_concurrency_key": { Args: { "caller": Json; "key": string; "max_running"?: number }; Returns: Json };
       "set_limits": { Args: { "caller": Json; "limits": Json }; Returns: Json };
+      "set_measured_capabilities": {
+        Args: { "caller": Json; "capabilities": (string)[]; "worker_id": string };
+        Returns: Json;
+      };
       "set_secret": { Args: { "caller": Json; "secret": Json }; Returns: Json };
-      "submit_jobs": { Args: { "caller": Json; "correlation_id"?: string; "jobs": Json }; Returns: Json };
+      "submit_jobs": {
+        Args: { "batch"?: Json; "caller": Json; "correlation_id"?: string; "jobs": Json };
+        Returns: Json;
+      };
       "tick": { Args: Record<PropertyKey, never>; Returns: Json };
+      "unbridge_queue": { Args: { "queue": string }; Returns: Json };
+      "uncordon_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "verify_audit": { Args: { "caller": Json; "from_seq"?: number; "head"?: Json }; Returns: Json };
     };
     Enums: {
