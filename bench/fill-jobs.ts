@@ -61,7 +61,7 @@ async function tablesOfJobs(sql: postgres.Sql): Promise<Table[]> {
     select format('%I.%I', n.nspname, t.relname) as name, quote_ident(k.attname) as key, (
         select json_agg(json_build_object('name', quote_ident(a.attname), 'type', a.atttypid::regtype::text) order by a.attnum)
         from pg_attribute a
-        where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+        where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity = ''
       ) as columns
     from pg_class t
     join pg_namespace n on n.oid = t.relnamespace
