@@ -16,18 +16,22 @@ import {
   userOf,
 } from "../support/actors.ts";
 import { type Actor, type Answer, service, TestDatabase } from "../support/database.ts";
+import { Queue } from "../support/pgmq.ts";
 import { createSchedule } from "../support/schedules.ts";
 
 /** Tables of which a member sees the rows of its tenants, and those of which it sees nothing. */
 const seenByMembers = [
   "affinities",
   "artifacts",
+  "dead_letters",
   "executors",
+  "job_dependencies",
   "job_events",
   "job_inputs",
   "jobs",
   "late_results",
   "members",
+  "queue_bridges",
   "resource_holders",
   "schedules",
   "tenant_limits",
@@ -172,7 +176,12 @@ async function createWorld(db: TestDatabase): Promise<World> {
   const [claimed] = await worker.claim();
   await worker.complete([succeeded(claimed!, { secret: tenant.id })]);
   await worker.complete([failed(claimed!)]);
+  await worker.complete((await worker.claim()).map((job) => failed(job, { retryable: false })));
   jobs.push(...await submit(db, tenant, { affinity: { key: "k", mode: "hard" } }));
+  const rate_limit = { key: "api", limit: 1, per_seconds: 1 };
+  jobs.push(...await submit(db, tenant, { after: [jobs.at(-1).id] }, { rate_limit }));
+  const { name: queue } = await Queue.create(db.sql);
+  await db.call(service, "bridge_queue", { queue, type: "test", options: { tenant_id: tenant.id } });
   await db.call(worker.actor, "hold_resources", { resources: [{ name: "model" }] });
   await db.sql`select muster_private.seal_audit(${tenant.id}, true)`;
   return { tenant, worker, jobs };
