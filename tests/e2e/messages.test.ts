@@ -74,9 +74,18 @@ Deno.test("every message of a real job's life fits the schema of its channel, an
     assert.ok(presence?.safeParse(tracked).success, JSON.stringify(tracked));
     assert.equal(presence.safeParse({ ...tracked as object, status: "asleep" }).success, false);
 
+    // The one that drains takes nothing more, so another is called.
+    await using _claimer = await startWorker({ args: ["--claim"] });
+    await until("a worker waits to be called", async () => {
+      const { body } = await api("/workers");
+      return body.workers.some(({ mode, status }: Record<string, unknown>) => mode === "claim" && status === "online");
+    });
+    const called = await app.submit({ type: "test.talk", payload: { chunks: 1 } });
+    await app.wait(called.id);
+
     // What was sent in all, to whomever.
     const jobs = [done, refused, long].map(({ id }) => channels.job(id));
-    const topics = [channels.workerTasks(workerId), client.channels.tasks, ...jobs];
+    const topics = [channels.workerTasks(workerId), client.channels.tasks, channels.workerWakeup(tenantId), ...jobs];
     const events = kinds.flatMap(({ broadcasts }) => [...broadcasts.keys()]);
     const sent = await until("a message of every event", async () => {
       const rows = await sql`select topic, event, payload from realtime.messages where topic in ${sql(topics)}`;
