@@ -3,6 +3,7 @@ import { audit } from "./audit.ts";
 import { compare } from "./compare.ts";
 import { core } from "./core.ts";
 import { cost } from "./cost.ts";
+import { explain } from "./explain.ts";
 import { fleet } from "./fleet.ts";
 import { latency } from "./latency.ts";
 import { limits } from "./limits.ts";
@@ -30,6 +31,10 @@ const benches: Record<string, { about: string; run: (args: readonly string[]) =>
   tick: {
     about: "the tick and a worker's calls in SQL alone; --workers 10000 --jobs 1000000",
     run: tick,
+  },
+  explain: {
+    about: "why a job is not running, over a fleet of unlike workers, in SQL alone; --workers 1000",
+    run: explain,
   },
   audit: {
     about: "what the audit log costs a job in SQL, singly and in batches; --jobs 400",

@@ -3,6 +3,7 @@ import { apiKeyCommands } from "./commands/api-key.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { deadLetterCommands } from "./commands/dead-letter.ts";
 import { enrollmentTokenCommands } from "./commands/enrollment-token.ts";
+import { jobCommands } from "./commands/job.ts";
 import { limitsCommands } from "./commands/limits.ts";
 import { memberCommands } from "./commands/member.ts";
 import { scheduleCommands } from "./commands/schedule.ts";
@@ -19,6 +20,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
   ...enrollmentTokenCommands,
   ...workerCommands,
   ...secretCommands,
+  ...jobCommands,
   ...deadLetterCommands,
   ...scheduleCommands,
   ...auditCommands,

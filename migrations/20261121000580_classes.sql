@@ -1,5 +1,5 @@
 -- Classes: what jobs ask of a worker, each distinct set of it once, and which workers fit. The rules of fitting are those
--- of failed_predicate(), in its order; the two matching functions ask them of all workers, or classes, in one statement.
+-- of failed_predicates(), in its order; the two matching functions ask them of all workers, or classes, in one statement.
 
 create function muster_private.check_requires(names jsonb) returns void
 language plpgsql immutable set search_path = ''
@@ -216,52 +216,75 @@ $$;
 comment on function muster_private.placement_json(bigint) is
   'What jobs of a class ask of their worker beyond capabilities and labels, as callers see it';
 
--- Whether it is there and free now is another question: this is what makes a worker able to do a job at all.
+-- All reasons, in a fixed order, why workers cannot do jobs of a class. Whether they are there and free now is another
+-- question: this is what makes a worker able to do a job at all. As in matching_workers(), an expression is asked once of
+-- each value that workers have for its label.
+create function muster_private.failed_predicates(workers muster.worker_devices[], class muster.job_classes)
+returns table (worker_id uuid, failures jsonb)
+language plpgsql stable rows 1000 set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  return query
+  with able as materialized (
+    select w.id, w.status, w.capabilities, w.allowed_capabilities, w.measured_capabilities, w.labels, w.slots, w.resources
+    from unnest(failed_predicates.workers) w
+  ), wanted_capabilities as materialized (
+    select r.wanted, split_part(r.wanted, '@', 1) as name, split_part(r.wanted, '@', 2) as grade, r.place
+    from unnest(class.requires) with ordinality r (wanted, place)
+  ), wanted_expressions as materialized (
+    select e.expression, e.expression ->> 'label' as name, muster_private.expression_text(e.expression) as wanted, e.place
+    from jsonb_array_elements(class.expressions) with ordinality e (expression, place)
+  ), answers as materialized (
+    select v.place, v.label_value, muster_private.expression_holds(e.expression, v.label_value) as holds
+    from (
+      select distinct w.place, a.labels ->> w.name as label_value from wanted_expressions w cross join able a
+    ) v
+    join wanted_expressions e on e.place = v.place
+  ), wanted_resources as materialized (
+    select w.key as name, w.value::numeric as wanted from jsonb_each_text(class.resources) w
+  ), failed as (
+    select a.id, 0 as kind, 0::bigint as place, '' as name,
+      '{"predicate": "status", "name": "status", "wanted": "not revoked", "has": "revoked"}'::jsonb as failure
+    from able a where a.status = 'revoked'
+    union all
+    select a.id, 1, c.place, c.name, jsonb_build_object('predicate', 'capability', 'name', c.name, 'wanted', c.wanted,
+      'has', case when c.name <> all (a.capabilities) then null when c.name = any (a.measured_capabilities) then c.name || '@measured'
+        when c.name = any (a.allowed_capabilities) then c.name || '@granted' else c.name || '@claimed' end)
+    from able a cross join wanted_capabilities c
+    where a.status <> 'revoked' and (c.name = any (a.capabilities) and case c.grade
+      when 'granted' then c.name = any (a.allowed_capabilities) when 'measured' then c.name = any (a.measured_capabilities)
+      else true end) is not true
+    union all
+    select a.id, 2, 0, l.key, jsonb_build_object('predicate', 'label', 'name', l.key, 'wanted', l.value, 'has', a.labels -> l.key)
+    from able a cross join jsonb_each_text(class.labels) l
+    where a.status <> 'revoked' and a.labels ->> l.key is distinct from l.value
+    union all
+    select a.id, 3, e.place, e.name, jsonb_build_object(
+      'predicate', 'expression', 'name', e.name, 'wanted', e.wanted, 'has', a.labels -> e.name)
+    from able a cross join wanted_expressions e
+    join answers n on n.place = e.place and coalesce(n.label_value, '') = coalesce(a.labels ->> e.name, '')
+      and (n.label_value is null) = (a.labels ->> e.name is null)
+    where a.status <> 'revoked' and not n.holds
+    union all
+    select a.id, 4, 0, 'slots', jsonb_build_object('predicate', 'resource', 'name', 'slots', 'wanted', class.slots, 'has', a.slots)
+    from able a where a.status <> 'revoked' and a.slots < class.slots
+    union all
+    select a.id, 4, 0, r.name, jsonb_build_object(
+      'predicate', 'resource', 'name', r.name, 'wanted', r.wanted, 'has', (a.resources ->> r.name)::numeric)
+    from able a cross join wanted_resources r
+    where a.status <> 'revoked' and coalesce((a.resources ->> r.name)::numeric, 0) < r.wanted
+  )
+  select f.id, jsonb_agg(f.failure order by f.kind, f.place, f.name) from failed f group by f.id;
+end
+$$;
+comment on function muster_private.failed_predicates(muster.worker_devices[], muster.job_classes) is
+  'Of workers that cannot do jobs of a class all reasons, each {predicate, name, wanted, has}';
+
 create function muster_private.failed_predicate(worker muster.worker_devices, class muster.job_classes) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
-declare
-  v_capabilities constant text[] := muster_private.effective_capabilities(worker);
-  v_wanted text;
-  v_name text;
-  v_expression jsonb;
-  v_amount record;
 begin
-  if worker.status = 'revoked' then
-    return jsonb_build_object('predicate', 'status', 'name', 'status', 'wanted', 'not revoked', 'has', 'revoked');
-  end if;
-  foreach v_wanted in array class.requires loop
-    if v_wanted <> all (v_capabilities) then
-      v_name := split_part(v_wanted, '@', 1);
-      return jsonb_build_object('predicate', 'capability', 'name', v_name, 'wanted', v_wanted, 'has', (
-        select case when c = v_name then c || '@claimed' else c end
-        from unnest(v_capabilities) c where split_part(c, '@', 1) = v_name order by c desc limit 1));
-    end if;
-  end loop;
-  for v_name, v_wanted in select l.key, l.value from jsonb_each_text(class.labels) l order by l.key loop
-    if worker.labels ->> v_name is distinct from v_wanted then
-      return jsonb_build_object('predicate', 'label', 'name', v_name, 'wanted', v_wanted, 'has', worker.labels -> v_name);
-    end if;
-  end loop;
-  for v_expression in select e from jsonb_array_elements(class.expressions) e loop
-    v_name := v_expression ->> 'label';
-    if not muster_private.expression_holds(v_expression, worker.labels ->> v_name) then
-      return jsonb_build_object('predicate', 'expression', 'name', v_name,
-        'wanted', muster_private.expression_text(v_expression), 'has', worker.labels -> v_name);
-    end if;
-  end loop;
-  for v_amount in
-    select r.name, r.wanted, r.has
-    from (
-      select 'slots' as name, class.slots::numeric as wanted, worker.slots::numeric as has
-      union all
-      select w.key, w.value::numeric, (worker.resources ->> w.key)::numeric from jsonb_each_text(class.resources) w
-    ) r
-    where coalesce(r.has, 0) < r.wanted order by r.name
-  loop
-    return jsonb_build_object('predicate', 'resource', 'name', v_amount.name, 'wanted', v_amount.wanted, 'has', v_amount.has);
-  end loop;
-  return null;
+  return (select f.failures -> 0 from muster_private.failed_predicates(array[worker], class) f);
 end
 $$;
 comment on function muster_private.failed_predicate(muster.worker_devices, muster.job_classes) is

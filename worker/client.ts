@@ -16,6 +16,7 @@ import {
   SubmitJobsAnswer,
   WaitedJob,
 } from "../shared/contracts/jobs.ts";
+import { Explanation } from "../shared/contracts/explain.ts";
 import type { SubmitBatch } from "../shared/contracts/gates.ts";
 import { MusterError, UnavailableError } from "../shared/errors.ts";
 import { errorFromAnswer } from "../shared/problem.ts";
@@ -25,6 +26,7 @@ import { retryDelay } from "./retry-delay.ts";
 import { Schedules } from "./schedules.ts";
 
 export type { HeldResource } from "../shared/contracts/affinity.ts";
+export type { Explanation } from "../shared/contracts/explain.ts";
 export type {
   DeadLetter,
   DeadLetterList,
@@ -151,6 +153,14 @@ export class MusterClient {
 
   async get(jobId: string): Promise<Job> {
     return await this.#call("GET", `/jobs/${encodeURIComponent(jobId)}`, Job);
+  }
+
+  /** Why a job is not running; or, of a job that is not submitted, what would become of it now. Nothing is stored. */
+  async explain(job: string | SubmitJob): Promise<Explanation> {
+    if (typeof job === "string") {
+      return await this.#call("GET", `/jobs/${encodeURIComponent(job)}/explain`, Explanation);
+    }
+    return await this.#call("POST", "/jobs/explain", Explanation, { json: job, repeat: true });
   }
 
   /** The job once it has ended, or as it is when the time is up. */

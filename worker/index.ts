@@ -5,6 +5,7 @@ export {
   type DeadLetterList,
   type DismissDeadLetters,
   type DismissedDeadLetters,
+  type Explanation,
   type HeldResource,
   type Job,
   type JobEvent,

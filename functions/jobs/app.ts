@@ -9,6 +9,7 @@ import { limitBody } from "../../shared/http/limit-body.ts";
 import type { Log } from "../../shared/http/log.ts";
 import { musterError } from "../../shared/errors.ts";
 import { dismissDeadLetters, listDeadLetters, replayDeadLetters } from "./dead-letter-routes.ts";
+import { explainJob, explainSubmission } from "./explain-routes.ts";
 import { closeBatch, listConcurrencyKeys, listRateLimits, setConcurrencyKey } from "./gate-routes.ts";
 import { cancelJob, getJob, listJobEvents, listJobs, rebindJob, retryJob, submitJobs, waitForJob } from "./routes.ts";
 import { untilEnded } from "./until-ended.ts";
@@ -24,6 +25,7 @@ export function createApp({ db, authenticate, log }: Deps) {
   const app = createApi({ name: "jobs", title: "Muster: jobs", log });
   app.use(authenticate);
   app.on("POST", "/", limitBody(limits.batchBytes));
+  app.on("POST", "/explain", limitBody(limits.bodyBytes));
   app.on("POST", "/:id/*", limitBody(limits.bodyBytes));
   app.on("PUT", "/*", limitBody(limits.bodyBytes));
 
@@ -73,7 +75,9 @@ export function createApp({ db, authenticate, log }: Deps) {
       c.var.log("info", "dead_letters.dismissed", { count: answer.dismissed });
       return c.json(answer, 200);
     })
+    .openapi(explainSubmission, async (c) => c.json(await db.explainSubmission(c.var.caller, c.req.valid("json")), 200))
     .openapi(getJob, async (c) => c.json(await db.getJob(c.var.caller, c.req.valid("param").id), 200))
+    .openapi(explainJob, async (c) => c.json(await db.explainJob(c.var.caller, c.req.valid("param").id), 200))
     .openapi(cancelJob, async (c) => {
       const { id } = c.req.valid("param");
       const [job] = (await db.cancelJobs(c.var.caller, [id], c.req.valid("json").reason)).jobs;

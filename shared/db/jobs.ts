@@ -7,6 +7,7 @@ import type {
   ReplayDeadLetters,
   ReplayedDeadLetters,
 } from "../contracts/dead-letters.ts";
+import type { Explanation } from "../contracts/explain.ts";
 import type { SubmitBatch } from "../contracts/gates.ts";
 import type { Job, JobEventList, JobList, ListJobsQuery, SubmitJob, SubmitJobsAnswer } from "../contracts/jobs.ts";
 import { limits } from "../contracts/limits.ts";
@@ -21,6 +22,10 @@ export interface JobsDb {
     batch?: SubmitBatch,
   ): Promise<SubmitJobsAnswer>;
   getJob(caller: Caller, jobId: string): Promise<Job>;
+  /** Why the job is not running. */
+  explainJob(caller: Caller, jobId: string): Promise<Explanation>;
+  /** What would become of the job; nothing is stored. */
+  explainSubmission(caller: Caller, job: SubmitJob): Promise<Explanation>;
   listJobs(caller: Caller, query: ListJobsQuery): Promise<JobList>;
   /** Answers the jobs as they are afterwards; one that has ended stays as it is. */
   cancelJobs(caller: Caller, jobIds: readonly string[], reason: string | undefined): Promise<{ jobs: Job[] }>;
@@ -42,6 +47,8 @@ export function createJobsDb(call: SqlCall): JobsDb {
     submitJobs: (caller, jobs, correlationId, batch) =>
       call("submit_jobs", { jobs, correlationId, ...(batch === undefined ? {} : { batch }) }, caller),
     getJob: (caller, jobId) => call("get_job", { jobId }, caller),
+    explainJob: (caller, jobId) => call("explain_job", { jobId }, caller),
+    explainSubmission: (caller, job) => call("explain_submission", { job }, caller),
     listJobs: (caller, { limit, cursor, ...filters }) =>
       call("list_jobs", { filters, pageSize: limit, cursor: cursor ?? null }, caller),
     cancelJobs: (caller, jobIds, reason) => call("cancel_jobs", { jobIds, reason: reason ?? null }, caller),

@@ -98,6 +98,8 @@ export const functionArguments: Readonly<Record<string, (world: World, isWorker:
   refresh_worker: ({ busyWorker }) => ({ worker_id: busyWorker.id, ...proofOf(busyWorker) }),
   reject_artifact: ({ pending }) => ({ artifact_id: pending.id, reason: "The bytes differ" }),
   remove_member: ({ memberId }) => ({ user_id: memberId }),
+  explain_job: ({ queued }) => ({ job_id: queued.id }),
+  explain_submission: () => ({ job: { type: "test" } }),
   rebind_job: ({ queued }) => ({ job_id: queued.id, worker_id: null }),
   release_resources: () => ({ names: ["model"] }),
   replay_dead_letters: () => ({ filter: {} }),

@@ -40,6 +40,8 @@ export const functions = readTextTable(`
   dismiss_dead_letters       -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       -       -             ok
   drain_worker               -     MU002     MU002   MU002      ok      ok     MU003        MU002      MU002        ok            -       -       -             ok
   enroll_worker              -     -         -       -          -       -      -            -          -            -             -       -       -             ok
+  explain_job                -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
+  explain_submission         -     MU002     MU002   MU002      ok      ok     none         MU002      ok           MU002         -       -       -             ok
   finish_artifact            -     -         -       -          -       -      -            -          -            -             -       -       -             ok
   get_artifact               -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       ok      MU003         ok
   get_job                    -     MU002     ok      ok         ok      ok     MU003        ok         ok           ok            -       -       -             ok
@@ -206,6 +208,7 @@ export const routes = readTextTable(`
   GET /jobs/dead-letters                 401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /jobs/{id}                         401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/events                  401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
+  GET /jobs/{id}/explain                 401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /jobs/{id}/wait                    401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
   GET /schedules                         401     401      403       ok      ok         ok      ok     none         ok         ok           ok            401     403     403           ok
   GET /schedules/{id}                    401     401      403       ok      ok         ok      ok     404          ok         ok           ok            401     403     403           ok
@@ -230,6 +233,7 @@ export const routes = readTextTable(`
   POST /jobs                             401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
   POST /jobs/dead-letters/dismiss        401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
   POST /jobs/dead-letters/replay         401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
+  POST /jobs/explain                     401     401      403       403     403        ok      ok     none         403        ok           403           401     403     403           ok
   POST /jobs/{id}/cancel                 401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok
   POST /jobs/{id}/rebind                 401     401      403       403     403        ok      ok     404          403        403          ok            401     403     403           ok
   POST /jobs/{id}/close                  401     401      403       403     403        ok      ok     404          403        ok           403           401     403     403           ok

@@ -92,6 +92,8 @@ export const routeRequests: Readonly<Record<string, (scene: Scene, asker: Asker)
     Promise.resolve({ path: "/jobs/dead-letters/dismiss", json: { filter: { type: "nobody's" } } }),
   "POST /jobs/dead-letters/replay": () =>
     Promise.resolve({ path: "/jobs/dead-letters/replay", json: { filter: { type: "nobody's" } } }),
+  "GET /jobs/{id}/explain": async (scene) => ({ path: `/jobs/${await newJob(scene)}/explain` }),
+  "POST /jobs/explain": () => Promise.resolve({ path: "/jobs/explain", json: job }),
   "POST /jobs/{id}/cancel": async (scene) => ({ path: `/jobs/${await newJob(scene)}/cancel`, method: "POST" }),
   "POST /jobs/{id}/close": async (scene) => {
     const { body } = await scene.admin("/jobs", { json: { jobs: [], batch: { open: true } } });

@@ -70,6 +70,8 @@ const functions: Record<string, { args: (world: World) => Args }> = {
   cordon_worker: { args: ({ worker }) => ({ worker_id: worker.id }) },
   uncordon_worker: { args: ({ worker }) => ({ worker_id: worker.id }) },
   list_resources: { args: () => ({}) },
+  explain_job: { args: ({ job }) => ({ job_id: job.id }) },
+  explain_submission: { args: () => ({ job: { type: "test" } }) },
   rebind_job: { args: ({ job }) => ({ job_id: job.id, worker_id: null }) },
   resume_worker: { args: ({ worker }) => ({ worker_id: worker.id }) },
   list_audit: { args: () => ({}) },
