@@ -96,7 +96,12 @@ export const SubmitJobs = z.strictObject({
 }).refine(({ jobs, batch }) => jobs.length > 0 || batch !== undefined, {
   path: ["jobs"],
   message: "Must have at least one job",
-}).meta({ id: "SubmitJobs", example: { jobs: [{ type: "calc.add", payload: { a: 2, b: 3 } }] } });
+}).meta({
+  id: "SubmitJobs",
+  if: { not: { required: ["batch"] } },
+  then: { properties: { jobs: { minItems: 1 } } },
+  example: { jobs: [{ type: "calc.add", payload: { a: 2, b: 3 } }] },
+});
 export type SubmitJobs = z.infer<typeof SubmitJobs>;
 
 export const JobError = z.object({

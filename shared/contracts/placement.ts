@@ -96,7 +96,8 @@ const resourceName = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const Amounts = z.record(
   z.string().regex(resourceName, "Must be 1 to 63 of a-z 0-9 . _ -, starting with a letter or digit"),
   z.number().min(1e-6).max(1e12)
-    .refine((amount) => Number(amount.toFixed(6)) === amount, "Must not have more than 6 decimals"),
+    .refine((amount) => Number(amount.toFixed(6)) === amount, "Must not have more than 6 decimals")
+    .describe("With at most 6 decimals"),
 ).refine((amounts) => Object.keys(amounts).length <= limits.resources, `Must not name more than ${limits.resources}`);
 
 /** What a worker has, beside its slots. */

@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { Instant, text } from "./common.ts";
+import { Instant } from "./common.ts";
 import { limits } from "./limits.ts";
 
 /** How the pause before a retry grows; held against muster_private.check_retry(). */
 export const retryBackoffs = ["exponential", "linear", "fixed"] as const;
 
 /** A code as workers and the scheduler tell them, or all that begin so: `http.*`. */
-const ErrorPattern: z.ZodType<string> = text(limits.errorCodeLength)
+const ErrorPattern: z.ZodType<string> = z.string().min(1).max(limits.errorCodeLength)
   .regex(/^[a-zA-Z0-9_][a-zA-Z0-9_.:/-]*(\.\*)?$/, 'Must be an error code, or the beginning of some: "http.*"');
 
 /** What a job asks for when an attempt fails, and until when its first must have begun. */

@@ -14,14 +14,20 @@ export const CronExpression: z.ZodType<string> = text(limits.cronLength).meta({
   example: "30 7 * * mon-fri",
 });
 
-export const TimeZone: z.ZodType<string> = text(limits.nameLength)
+export const TimeZone: z.ZodType<string> = z.string().min(1).max(limits.nameLength)
   .regex(/^[A-Za-z][A-Za-z0-9_+/-]*$/, "Must be a name of the IANA database such as Europe/Berlin")
   .meta({ description: "Name of a time zone in the IANA database", example: "Europe/Berlin" });
 
 const ScheduleName = text(limits.nameLength);
 
-/** What every run submits: when, and under which key, is a run's own. */
-export const ScheduledJob = SubmitJob.omit({ runAt: true, idempotencyKey: true }).meta({
+/** What every run submits: when, under which key, and what it comes after or belongs to, is a run's own. */
+export const ScheduledJob = SubmitJob.omit({
+  runAt: true,
+  startBy: true,
+  idempotencyKey: true,
+  after: true,
+  parentId: true,
+}).meta({
   id: "ScheduledJob",
   example: { type: "calc.add", payload: { a: 2, b: 3 }, requires: ["compute/basic"] },
 });

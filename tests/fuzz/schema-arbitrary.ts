@@ -12,6 +12,19 @@ export interface SchemaArbitraries {
   shapeOf(schema: Json): Json;
 }
 
+/** Values of fields with a grammar, or a bound in another field, that no schema tells. */
+const values: Readonly<Record<string, readonly unknown[] | undefined>> = {
+  cron: ["30 7 * * mon-fri", "0 0 1 1 *", "@daily"],
+  timeZone: ["Europe/Berlin", "UTC"],
+  units: [1],
+};
+
+/** The same of a label expression's value, by its operator. */
+const operands: Readonly<Record<string, readonly string[] | undefined>> = {
+  semver: ["^1.2", ">=1 <3", "1.x || 3"],
+  matches: ["^rtx-[0-9]{4}$", "a|b"],
+};
+
 /** `ids` are texts to be taken as UUIDs now and then: only an id that exists leads any further. */
 export function schemaArbitraries(document: Json, ids: readonly string[]): SchemaArbitraries {
   const known = new Map<Json, fc.Arbitrary<unknown>>();
@@ -42,6 +55,7 @@ export function schemaArbitraries(document: Json, ids: readonly string[]): Schem
       case "integer":
         return fc.integer(boundsOf(schema, 0, 1_000_000));
       case "number":
+        if (schema.minimum > 0 && schema.minimum < 1) return multiplesOf(schema.minimum, schema);
         return fc.double({ ...boundsOf(schema, 0, 1_000_000), noNaN: true, noDefaultInfinity: true });
       case "string":
         return textOf(schema);
@@ -73,10 +87,15 @@ export function schemaArbitraries(document: Json, ids: readonly string[]): Schem
     const fields = Object.entries<Json>(schema.properties ?? {});
     const required: string[] = schema.required ?? [];
     if (fields.length > 0) {
-      return fc.record(Object.fromEntries(fields.map(([name, inner]) => [name, fitting(inner)])), {
+      const operator = schema.properties.operator?.const;
+      const valueOf = (name: string, inner: Json): fc.Arbitrary<unknown> => {
+        const told = name === "value" ? operands[operator] : values[name];
+        return told === undefined ? fitting(inner) : fc.constantFrom(...told);
+      };
+      return fc.record(Object.fromEntries(fields.map(([name, inner]) => [name, valueOf(name, inner)])), {
         requiredKeys: required,
         noNullPrototype: true,
-      }).map((value) => withDependents(schema, value));
+      }).map((value) => withDependents(schema, value)).filter((value) => fitsCondition(schema, value));
     }
     const inner = typeof schema.additionalProperties === "object" ? schema.additionalProperties : {};
     const names = fc.stringMatching(/^[a-z][a-z0-9]{0,9}$/);
@@ -108,11 +127,26 @@ export function schemaArbitraries(document: Json, ids: readonly string[]): Schem
   return { fitting, edges, shapeOf: (schema) => resolve(document, schema) };
 }
 
+/** Lists are as long as is demanded where a field is not there. */
+function fitsCondition({ if: condition, then }: Json, value: Json): boolean {
+  const lacking: string[] = condition?.not?.required ?? [];
+  if (lacking.length === 0 || lacking.every((name) => Object.hasOwn(value, name))) return true;
+  return Object.entries<Json>(then.properties).every(([name, { minItems }]) => (value[name]?.length ?? 0) >= minItems);
+}
+
 /** Leaves out what needs a field that is not there. */
 function withDependents({ dependentRequired = {} }: Json, value: object): object {
   const lacking = Object.entries<string[]>(dependentRequired)
     .filter(([, needed]) => !needed.every((name) => Object.hasOwn(value, name))).map(([name]) => name);
   return Object.fromEntries(Object.entries(value).filter(([name]) => !lacking.includes(name)));
+}
+
+/** Where a fraction is the least, it is the step, too. As JSON writes them, so that no rounding shows. */
+function multiplesOf(step: number, schema: Json): fc.Arbitrary<number> {
+  const { max } = boundsOf(schema, 0, 1_000);
+  const decimals = Math.round(-Math.log10(step));
+  return fc.integer({ min: 1, max: Math.min(Math.floor(max / step), 2 ** 31 - 1) })
+    .map((count) => Number((count * step).toFixed(decimals)));
 }
 
 function boundsOf(schema: Json, low: number, high: number): { min: number; max: number } {

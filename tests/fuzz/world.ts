@@ -191,6 +191,14 @@ export async function createWorld(): Promise<World> {
           { userId: "⟦member⟧", email: undefined },
           { userId: undefined, email: "nobody@example.com" },
         ],
+        ...Object.fromEntries(["replayDeadLetters", "dismissDeadLetters"].map((name) => [name, [
+          { ids: ["⟦job⟧"], filter: undefined, cursor: undefined },
+          { ids: undefined, filter: {}, cursor: undefined },
+        ]])),
+        ...Object.fromEntries(["createSchedule", "changeSchedule"].map((name) => [name, [
+          { startsAt: undefined, endsAt: undefined, catchUp: "last" },
+          { startsAt: "2099-01-01T00:00:00Z", endsAt: "2100-01-01T00:00:00Z", overlap: "allow", catchUp: "all" },
+        ]])),
       },
       values: {
         "*.x-tenant-id": "⟦tenant⟧",
