@@ -160,8 +160,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "push-overtakes-priority",
     breaks: "A turn of pushes goes past a job of higher priority of another class",
     file: matching,
-    find: "where best.place = 1 or v_head.next_priority is null or best.priority >= v_head.next_priority;",
-    replace: "where true;",
+    find: "\n        and r.priority >= coalesce(v_head.next_priority, r.priority)",
+    replace: "",
     tests: ["tests/sql/submit_jobs.test.ts", model],
   },
   {
