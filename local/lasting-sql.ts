@@ -7,6 +7,12 @@ import postgres, { type Sql, type TransactionSql } from "postgres";
 export const lasting = { backoff: () => 0.2, connect_timeout: 5 };
 
 /**
+ * As `lasting`, for clients that neither send nor read arrays: their connections do not begin by asking for the types of
+ * arrays. Whose connection is lost during that question ends with its process, because nobody can catch the rejection.
+ */
+export const lastingWithoutArrays = { ...lasting, fetch_types: false };
+
+/**
  * `sql.begin()` for processes that outlive the server. postgres.js answers every error with a `rollback`, also over a
  * connection that is gone: that ends the process with an error nobody can catch, or spoils the connection's next minute.
  * Here it never hears of such an error; the transaction is rejected all the same, by the end of its connection.

@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import { lasting } from "../lasting-sql.ts";
+import { lastingWithoutArrays } from "../lasting-sql.ts";
 import type { Log } from "../log.ts";
 import { nextRun } from "./schedule.ts";
 
@@ -19,7 +19,7 @@ const longestWaitMs = 3_600_000;
 
 /** Carries out the jobs of `cron.job` as their users and records each run, like the worker of pg_cron. */
 export async function startCron(adminDbUrl: string, log: Log): Promise<CronRunner> {
-  const sql = postgres(adminDbUrl, { ...lasting, max: 2, onnotice: () => {} });
+  const sql = postgres(adminDbUrl, { ...lastingWithoutArrays, max: 2, onnotice: () => {} });
   const planned = new Map<string, Planned>();
   const runs = new Set<Promise<void>>();
   let stopped = false;

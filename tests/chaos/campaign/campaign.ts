@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import postgres from "postgres";
+import { lastingWithoutArrays } from "../../../local/lasting-sql.ts";
 import { startLocalStack } from "../../../local/stack.ts";
 import { Load } from "./apps.ts";
 import { audit } from "./auditor/audit.ts";
@@ -42,7 +43,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   });
   cleanup.defer(() => stack.stop());
   const recorder = cleanup.use(await Recorder.start(stack.adminDbUrl));
-  const looking = postgres(stack.adminDbUrl, { max: 2, onnotice: () => {} });
+  const looking = postgres(stack.adminDbUrl, { ...lastingWithoutArrays, max: 2, onnotice: () => {} });
   cleanup.defer(() => looking.end({ timeout: 1 }));
 
   const scene = await setUp({ seed, workers: options.workers, folder, signal }, stack, cleanup);

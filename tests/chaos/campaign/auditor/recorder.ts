@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import { lastingWithoutArrays } from "../../../../local/lasting-sql.ts";
 import { type Commit, readCommits } from "./wal.ts";
 
 /** What of the database is watched: enough to know at every commit who held which attempt. */
@@ -101,7 +102,10 @@ export class Recorder implements AsyncDisposable {
 }
 
 function connect(adminDbUrl: string): postgres.Sql {
-  return postgres(adminDbUrl, { max: 1, onnotice: () => {}, connection: { application_name: "auditor" } });
+  return postgres(adminDbUrl, {
+    ...{ ...lastingWithoutArrays, max: 1, onnotice: () => {} },
+    connection: { application_name: "auditor" },
+  });
 }
 
 function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
