@@ -162,7 +162,7 @@ export const sqlMutations: readonly Mutation[] = [
     file: matching,
     find: "\n        and r.priority >= coalesce(v_head.next_priority, r.priority)",
     replace: "",
-    tests: ["tests/sql/submit_jobs.test.ts", model],
+    tests: ["tests/sql/assign_jobs.test.ts", model],
   },
   {
     name: "queueing-without-the-tenant-lock",
