@@ -1373,6 +1373,8 @@ export type Database = {
       };
       "drain_worker": { Args: { "caller": Json; "worker_id": string }; Returns: Json };
       "enroll_worker": { Args: { "address"?: unknown; "token_hash": string; "worker": Json }; Returns: Json };
+      "explain_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };
+      "explain_submission": { Args: { "caller": Json; "job": Json }; Returns: Json };
       "finish_artifact": { Args: { "artifact_id": string; "sha256": string; "size_bytes": number }; Returns: Json };
       "get_artifact": { Args: { "artifact_id": string; "caller": Json }; Returns: Json };
       "get_job": { Args: { "caller": Json; "job_id": string }; Returns: Json };

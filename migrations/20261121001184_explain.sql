@@ -269,12 +269,12 @@ declare
   v_most constant integer := 1000;
   v_job constant muster.jobs := (explained).job;
   v_is_open constant boolean := v_job.finished_at is null and v_job.status not in ('assigned', 'running');
-  v_workers muster_private.judged_worker[] := '{}';
-  v_placement muster_private.placement := row (null, null, null, null);
+  v_workers muster_private.judged_worker[] := array[]::muster_private.judged_worker[];
+  v_placement muster_private.placement;
   v_wanted jsonb;
-  v_gates jsonb := '[]';
+  v_gates jsonb := jsonb_build_array();
   v_queue jsonb;
-  v_shown jsonb := '[]';
+  v_shown jsonb := jsonb_build_array();
   v_counts jsonb;
   v_answer jsonb;
 begin
@@ -283,10 +283,10 @@ begin
       v_workers := array(select j from muster_private.judge_workers(class, v_most) j);
     end if;
     if v_job.status = 'queued' and v_job.id is not null then
-      select r.job_id, r.worker_id, r.worker_until into v_placement.job_id, v_placement.worker_id, v_placement.worker_until
+      select r.job_id, r.worker_id, r.worker_until, null::text into v_placement
       from muster_private.ready_jobs r where r.job_id = v_job.id;
     elsif v_job.status = 'blocked' and v_job.waiting_for = 'affinity' then
-      select b.key into v_placement.waits_for from muster_private.blocked_jobs b where b.job_id = v_job.id;
+      v_placement.waits_for := (select b.key from muster_private.blocked_jobs b where b.job_id = v_job.id);
     else
       v_placement := muster_private.foresee_worker(v_job.tenant_id, v_job.policy, v_workers, explain.at);
     end if;
