@@ -84,6 +84,7 @@ export const SubmitJob = z.strictObject({
   ...fairnessFields,
 }).meta({
   id: "SubmitJob",
+  dependentRequired: { concurrencyPolicy: ["concurrencyKey"] },
   example: { type: "calc.add", payload: { a: 2, b: 3 }, requires: ["compute/basic"], idempotencyKey: "order-7" },
 });
 export type SubmitJob = z.infer<typeof SubmitJob>;

@@ -29,6 +29,7 @@ export const ScheduledJob = SubmitJob.omit({
   parentId: true,
 }).meta({
   id: "ScheduledJob",
+  dependentRequired: { concurrencyPolicy: ["concurrencyKey"] },
   example: { type: "calc.add", payload: { a: 2, b: 3 }, requires: ["compute/basic"] },
 });
 export type ScheduledJob = z.infer<typeof ScheduledJob>;

@@ -17,6 +17,8 @@ const values: Readonly<Record<string, readonly unknown[] | undefined>> = {
   cron: ["30 7 * * mon-fri", "0 0 1 1 *", "@daily"],
   timeZone: ["Europe/Berlin", "UTC"],
   units: [1],
+  // The others do not go with every other field.
+  concurrencyPolicy: ["wait"],
 };
 
 /** The same of a label expression's value, by its operator. */
@@ -87,7 +89,7 @@ export function schemaArbitraries(document: Json, ids: readonly string[]): Schem
     const fields = Object.entries<Json>(schema.properties ?? {});
     const required: string[] = schema.required ?? [];
     if (fields.length > 0) {
-      const operator = schema.properties.operator?.const;
+      const operator = schema.properties.operator?.enum?.[0];
       const valueOf = (name: string, inner: Json): fc.Arbitrary<unknown> => {
         const told = name === "value" ? operands[operator] : values[name];
         return told === undefined ? fitting(inner) : fc.constantFrom(...told);
