@@ -31,8 +31,10 @@ export function misfits(document: Json): Misfit {
   };
 }
 
-/** The same schema with its references as JSON Schema by itself has them, and without the one keyword zod does not read. */
+const unread = ["dependentRequired", "if", "then"];
+
+/** The same schema with its references as JSON Schema by itself has them, and without the keywords zod does not read. */
 function withDefs(schema: Json): Json {
-  const text = JSON.stringify(schema, (key, value) => key === "dependentRequired" ? undefined : value);
+  const text = JSON.stringify(schema, (key, value) => unread.includes(key) ? undefined : value);
   return JSON.parse(text.replaceAll('"#/components/schemas/', '"#/$defs/'));
 }
