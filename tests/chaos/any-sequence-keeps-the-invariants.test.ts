@@ -64,7 +64,7 @@ Deno.test("whatever is called one after the other, dependencies, rejections and 
         select coalesce(error ->> 'code', waiting_for) as code, count(*)::integer from muster.jobs group by 1`;
       for (const { code, count } of rows) met.set(code, (met.get(code) ?? 0) + count);
     });
-    const result = await fc.check(property, { numRuns: Math.ceil(sequences / 4 / lanes), seed: seed + lane });
+    const result = await fc.check(property, { numRuns: Math.ceil(sequences / 8 / lanes), seed: seed + lane });
     if (!result.failed) return [];
     const { steps, why } = await shortest(stage, result.counterexample![0]);
     return [`MUSTER_TEST_SEED=${seed} repeats this (database ${lane + 1} of ${lanes}):\n${describe(steps)}\n${why}`];

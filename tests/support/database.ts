@@ -210,6 +210,9 @@ async function ensureTemplate(cluster: postgres.Sql, adminUrl: string): Promise<
       await sql.unsafe(`alter database ${building} owner to postgres`);
       await sql`set session authorization postgres`;
       for (const migration of migrations) await sql.unsafe(migration);
+      await sql`reset session authorization`;
+      // Grants and comments write functions anew: without their dead rows a copy has a third less to write.
+      await sql`vacuum full pg_catalog.pg_proc`;
     } finally {
       await sql.end();
     }
