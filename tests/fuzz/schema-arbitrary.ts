@@ -17,12 +17,16 @@ const values: Readonly<Record<string, readonly unknown[] | undefined>> = {
   cron: ["30 7 * * mon-fri", "0 0 1 1 *", "@daily"],
   timeZone: ["Europe/Berlin", "UTC"],
   units: [1],
+  // The one lies ahead, and after the other.
+  startBy: ["2099-01-01T00:00:00.000Z"],
+  runAt: ["2026-01-31T12:00:00.000Z"],
   // The others do not go with every other field.
   concurrencyPolicy: ["wait"],
 };
 
 /** The same of a label expression's value, by its operator. */
-const operands: Readonly<Record<string, readonly string[] | undefined>> = {
+const operands: Readonly<Record<string, readonly unknown[] | undefined>> = {
+  "<": [24, -0.5, 1e15],
   semver: ["^1.2", ">=1 <3", "1.x || 3"],
   matches: ["^rtx-[0-9]{4}$", "a|b"],
 };
