@@ -20,8 +20,11 @@ const values: Readonly<Record<string, readonly unknown[] | undefined>> = {
   // The one lies ahead, and after the other.
   startBy: ["2099-01-01T00:00:00.000Z"],
   runAt: ["2026-01-31T12:00:00.000Z"],
-  // The others do not go with every other field.
+  // The others do not go with every other field, and none of a parent's.
   concurrencyPolicy: ["wait"],
+  parentId: [],
+  // What comes before depends on the request.
+  after: [[]],
 };
 
 /** The same of a label expression's value, by its operator. */
@@ -90,13 +93,17 @@ export function schemaArbitraries(document: Json, ids: readonly string[]): Schem
   }
 
   function objectOf(schema: Json): fc.Arbitrary<unknown> {
-    const fields = Object.entries<Json>(schema.properties ?? {});
     const required: string[] = schema.required ?? [];
+    const fields = Object.entries<Json>(schema.properties ?? {})
+      .filter(([name]) => required.includes(name) || values[name]?.length !== 0);
     if (fields.length > 0) {
       const operator = schema.properties.operator?.enum?.[0];
       const valueOf = (name: string, inner: Json): fc.Arbitrary<unknown> => {
         const told = name === "value" ? operands[operator] : values[name];
-        return told === undefined ? fitting(inner) : fc.constantFrom(...told);
+        if (told === undefined || told.length === 0) return fitting(inner);
+        // Elsewhere the same name may mean something else.
+        const isList = resolve(document, inner).type === "array";
+        return Array.isArray(told[0]) === isList ? fc.constantFrom(...told) : fitting(inner);
       };
       return fc.record(Object.fromEntries(fields.map(([name, inner]) => [name, valueOf(name, inner)])), {
         requiredKeys: required,
