@@ -41,26 +41,19 @@ const groups = [
   { name: "deploy", paths: ["tests/deploy"], needs: "stack", parallel: false },
   { name: "install", paths: ["tests/install"], needs: "nothing", parallel: false },
   { name: "local", paths: ["tests/local"], needs: "nothing", parallel: false },
-  // On Debian's Postgres 15, where there is one: what needs its real extensions, and the SQL tests again.
+  // On Debian's Postgres 15, where there is one: what needs its real extensions, and some SQL tests again.
   { name: "debian", paths: ["tests/debian"], needs: "debian", parallel: false },
-  // tests/permissions calls every function there, so long tests of what no version of the server changes are left out.
+  // tests/permissions calls every function there; beside it stand what the scheduler does most, and what is newest.
   {
     name: "sql-15",
-    paths: ["tests/sql", "tests/permissions"],
-    without: [
-      ...["explain-agrees", "plans", "verify_audit", "audit-log", "members", "open_secrets", "rate-limits"],
+    paths: [
+      "tests/permissions",
       ...[
-        "realtime-policies",
-        "rotate_api_key",
-        "row-level-security",
-        "quotas",
-        "messages",
-        "list_audit",
-        "set_secret",
-      ],
-      ...["refused-joins", "rotate_secrets", "rotate_worker_key", "callers", "create_api_key", "create_tenant"],
-      ...["create_enrollment_token", "issue_enrollment_token", "list_tenants", "list_artifacts", "placement"],
-    ].map((name) => `tests/sql/${name}.test.ts`),
+        ...["affinity", "batches", "bridge_queue", "claim_jobs", "complete_jobs", "concurrency-policies", "cron_run"],
+        ...["dead_letters", "dependencies", "explain", "fairness", "heartbeat", "hello", "inserted_jobs"],
+        ...["job-rate-limits", "label-expressions", "run_schedules", "submit_jobs", "tick"],
+      ].map((name) => `tests/sql/${name}.test.ts`),
+    ],
     needs: "debian",
     parallel: true,
   },
