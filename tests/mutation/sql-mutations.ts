@@ -10,6 +10,7 @@ const admission = "migrations/20261121000650_admission.sql";
 const attempts = "migrations/20261121000700_attempts.sql";
 const submission = "migrations/20261121000800_submission.sql";
 const cancelling = "migrations/20261121000820_cancel_retry.sql";
+const handingOver = "migrations/20261121000890_handing_over.sql";
 const workerApi = "migrations/20261121000900_worker_api.sql";
 const enrollment = "migrations/20261121001050_enrollment.sql";
 const ephemeral = "migrations/20261121001150_ephemeral_workers.sql";
@@ -175,7 +176,7 @@ export const sqlMutations: readonly Mutation[] = [
   {
     name: "going-idle-without-the-tenant-lock",
     breaks: "A worker goes idle without a last look under the lock",
-    file: workerApi,
+    file: handingOver,
     find: "perform muster_private.lock_going_idle((next_jobs.worker).tenant_id);",
     replace: "null;",
     tests: ["tests/chaos/i4-no-job-waits-beside-an-idle-worker.test.ts"],
