@@ -1050,6 +1050,7 @@ export type Database = {
           "job_classes": number | null;
           "member_burst": number | null;
           "member_rate": number | null;
+          "retention_days": number | null;
           "tenant_id": string;
           "updated_at": string;
           "waiting_jobs": number | null;
@@ -1067,6 +1068,7 @@ export type Database = {
           "job_classes"?: number | null;
           "member_burst"?: number | null;
           "member_rate"?: number | null;
+          "retention_days"?: number | null;
           "tenant_id": string;
           "updated_at"?: string;
           "waiting_jobs"?: number | null;
@@ -1083,6 +1085,7 @@ export type Database = {
           "job_classes"?: number | null;
           "member_burst"?: number | null;
           "member_rate"?: number | null;
+          "retention_days"?: number | null;
           "tenant_id"?: string;
           "updated_at"?: string;
           "waiting_jobs"?: number | null;

@@ -14,6 +14,7 @@ create table muster.tenant_limits (
   worker_burst integer,
   enrollment_token_rate integer,
   enrollment_token_burst integer,
+  retention_days integer,
   updated_at timestamptz not null default muster_private.now(),
   constraint quotas_are_not_negative
     check (least(waiting_jobs, workers, artifact_bytes, job_classes) >= 0),
@@ -23,10 +24,12 @@ create table muster.tenant_limits (
     check (least(api_key_burst, member_burst, worker_burst, enrollment_token_burst) >= 1),
   constraint rates_and_bursts_are_limited
     check (greatest(api_key_rate, member_rate, worker_rate, enrollment_token_rate,
-      api_key_burst, member_burst, worker_burst, enrollment_token_burst) <= 100000)
+      api_key_burst, member_burst, worker_burst, enrollment_token_burst) <= 100000),
+  constraint retention_is_1_to_3650_days check (retention_days between 1 and 3650)
 );
 comment on table muster.tenant_limits is
-  'What differs from the usual limits for a tenant; null is the usual one. Rates are a second, a burst is what may come at once';
+  'What differs from the usual limits for a tenant; null is the usual one. Rates are a second, a burst is what may come at once, '
+  'retention_days is how long jobs are kept after they ended';
 
 create function muster_private.usual_limits() returns muster.tenant_limits
 language plpgsql immutable set search_path = ''
@@ -46,6 +49,7 @@ begin
   v_limits.worker_burst := 1000;
   v_limits.enrollment_token_rate := 20;
   v_limits.enrollment_token_burst := 1000;
+  v_limits.retention_days := 30;
   return v_limits;
 end
 $$;
@@ -72,6 +76,7 @@ begin
     v_limits.worker_burst := coalesce(v_set.worker_burst, v_limits.worker_burst);
     v_limits.enrollment_token_rate := coalesce(v_set.enrollment_token_rate, v_limits.enrollment_token_rate);
     v_limits.enrollment_token_burst := coalesce(v_set.enrollment_token_burst, v_limits.enrollment_token_burst);
+    v_limits.retention_days := coalesce(v_set.retention_days, v_limits.retention_days);
   end if;
   v_limits.tenant_id := limits_of.tenant_id;
   return v_limits;

@@ -246,6 +246,8 @@ begin
       where e.job_id = j.id and e.attempt = (r.item ->> 'attempt')::integer and e.kind = 'status'
         and e.data ->> 'status' in ('assigned', 'running') and e.data ->> 'worker_id' = (keep_late_results.worker).id::text)
   order by j.id, (r.item ->> 'attempt')::integer
+  -- One that retention is about to delete is waited for by nobody.
+  for key share of j skip locked
   on conflict do nothing;
 end
 $$;

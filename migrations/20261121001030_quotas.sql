@@ -301,18 +301,19 @@ begin
       perform muster_private.fail('MU004', format('Cannot change limit %s: there is no such limit', left(v_name, 100)));
     end if;
     perform muster_private.check_number(set_limits.limits, v_name,
-      case when v_name ~ '_(rate|burst)$' then 1 else 0 end,
-      case when v_name ~ '_(rate|burst)$' then 100000 when v_name = 'artifact_bytes' then 9007199254740991 else 2000000000 end);
+      case when v_name ~ '_(rate|burst|days)$' then 1 else 0 end,
+      case when v_name ~ '_(rate|burst)$' then 100000 when v_name = 'retention_days' then 3650
+        when v_name = 'artifact_bytes' then 9007199254740991 else 2000000000 end);
   end loop;
   insert into muster.tenant_limits (tenant_id) values (v_caller.tenant_id) on conflict do nothing;
   select * into strict v_row from muster.tenant_limits l where l.tenant_id = v_caller.tenant_id for update;
   v_row := jsonb_populate_record(v_row, set_limits.limits);
   update muster.tenant_limits l
   set (waiting_jobs, workers, artifact_bytes, job_classes, api_key_rate, api_key_burst, member_rate, member_burst,
-      worker_rate, worker_burst, enrollment_token_rate, enrollment_token_burst, updated_at)
+      worker_rate, worker_burst, enrollment_token_rate, enrollment_token_burst, retention_days, updated_at)
     = (v_row.waiting_jobs, v_row.workers, v_row.artifact_bytes, v_row.job_classes, v_row.api_key_rate, v_row.api_key_burst,
       v_row.member_rate, v_row.member_burst, v_row.worker_rate, v_row.worker_burst, v_row.enrollment_token_rate,
-      v_row.enrollment_token_burst, muster_private.now())
+      v_row.enrollment_token_burst, v_row.retention_days, muster_private.now())
   where l.tenant_id = v_caller.tenant_id;
   perform muster_private.audit(v_caller.tenant_id, v_caller.actor, 'limits.changed', v_caller.tenant_id::text, set_limits.limits);
   return muster_private.limits_document(v_caller.tenant_id);

@@ -277,6 +277,7 @@ begin
   -- Before any lock is taken that the scheduler's other functions wait for.
   perform muster_private.tend_audit(v_now);
   perform muster_private.sweep_limits(v_now);
+  perform muster_private.sweep_history(v_now);
   select * into v_runs from muster_private.run_schedules(v_now);
   v_bridged := muster_private.tend_bridges(v_now);
   -- Pushes passed over the workers while they were locked for this: the tenants are looked at again below.

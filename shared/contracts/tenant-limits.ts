@@ -17,6 +17,7 @@ export const TenantLimits = z.object({
   workerBurst: rate,
   enrollmentTokenRate: rate.describe("Enrollments by each token"),
   enrollmentTokenBurst: rate,
+  retentionDays: z.number().int().min(1).max(3650).describe("For how long jobs are kept after they ended"),
 }).meta({ id: "TenantLimits" });
 export type TenantLimits = z.infer<typeof TenantLimits>;
 

@@ -142,6 +142,7 @@ export const tables = readTextTable(`
   muster_private.commit_inbox     -     -         -       -          -       -      -       -       -             -
   muster_private.held_jobs        -     -         -       -          -       -      -       -       -             -
   muster_private.job_deadlines    -     -         -       -          -       -      -       -       -             -
+  muster_private.kept_jobs        -     -         -       -          -       -      -       -       -             -
   muster_private.queue_leftovers  -     -         -       -          -       -      -       -       -             -
   muster_private.queue_messages   -     -         -       -          -       -      -       -       -             -
   muster_private.open_children    -     -         -       -          -       -      -       -       -             -
@@ -150,6 +151,7 @@ export const tables = readTextTable(`
   muster_private.rated_jobs       -     -         -       -          -       -      -       -       -             -
   muster_private.ready_jobs       -     -         -       -          -       -      -       -       -             -
   muster_private.refused_joins    -     -         -       -          -       -      -       -       -             -
+  muster_private.retention_places  -    -         -       -          -       -      -       -       -             -
   muster_private.scheduled_jobs   -     -         -       -          -       -      -       -       -             -
   muster_private.scheduler_state  -     -         -       -          -       -      -       -       -             -
   muster_private.sweep_places     -     -         -       -          -       -      -       -       -             -
