@@ -152,6 +152,13 @@ export type Database = {
         };
         Relationships: [
           {
+            foreignKeyName: "artifacts_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["id"];
+          },
+          {
             foreignKeyName: "artifacts_tenant_id_executor_id_fkey";
             columns: ["tenant_id", "executor_id"];
             isOneToOne: false;
@@ -164,13 +171,6 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "tenants";
             referencedColumns: ["id"];
-          },
-          {
-            foreignKeyName: "artifacts_tenant_id_job_id_fkey";
-            columns: ["tenant_id", "job_id"];
-            isOneToOne: false;
-            referencedRelation: "jobs";
-            referencedColumns: ["tenant_id", "id"];
           },
           {
             foreignKeyName: "artifacts_tenant_id_worker_id_fkey";
@@ -288,11 +288,11 @@ export type Database = {
         };
         Relationships: [
           {
-            foreignKeyName: "dead_letters_tenant_id_job_id_fkey";
-            columns: ["tenant_id", "job_id"];
-            isOneToOne: false;
+            foreignKeyName: "dead_letters_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: true;
             referencedRelation: "jobs";
-            referencedColumns: ["tenant_id", "id"];
+            referencedColumns: ["id"];
           },
         ];
       };
@@ -450,11 +450,11 @@ export type Database = {
         };
         Relationships: [
           {
-            foreignKeyName: "job_dependencies_tenant_id_job_id_fkey";
-            columns: ["tenant_id", "job_id"];
+            foreignKeyName: "job_dependencies_job_id_fkey";
+            columns: ["job_id"];
             isOneToOne: false;
             referencedRelation: "jobs";
-            referencedColumns: ["tenant_id", "id"];
+            referencedColumns: ["id"];
           },
         ];
       };
@@ -514,17 +514,17 @@ export type Database = {
         };
         Relationships: [
           {
+            foreignKeyName: "job_inputs_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "jobs";
+            referencedColumns: ["id"];
+          },
+          {
             foreignKeyName: "job_inputs_tenant_id_artifact_id_fkey";
             columns: ["tenant_id", "artifact_id"];
             isOneToOne: false;
             referencedRelation: "artifacts";
-            referencedColumns: ["tenant_id", "id"];
-          },
-          {
-            foreignKeyName: "job_inputs_tenant_id_job_id_fkey";
-            columns: ["tenant_id", "job_id"];
-            isOneToOne: false;
-            referencedRelation: "jobs";
             referencedColumns: ["tenant_id", "id"];
           },
         ];
@@ -677,13 +677,6 @@ export type Database = {
         };
         Relationships: [
           {
-            foreignKeyName: "jobs_tenant_id_executor_id_fkey";
-            columns: ["tenant_id", "executor_id"];
-            isOneToOne: false;
-            referencedRelation: "executors";
-            referencedColumns: ["tenant_id", "id"];
-          },
-          {
             foreignKeyName: "jobs_tenant_id_fkey";
             columns: ["tenant_id"];
             isOneToOne: false;
@@ -726,11 +719,11 @@ export type Database = {
         };
         Relationships: [
           {
-            foreignKeyName: "late_results_tenant_id_job_id_fkey";
-            columns: ["tenant_id", "job_id"];
+            foreignKeyName: "late_results_job_id_fkey";
+            columns: ["job_id"];
             isOneToOne: false;
             referencedRelation: "jobs";
-            referencedColumns: ["tenant_id", "id"];
+            referencedColumns: ["id"];
           },
           {
             foreignKeyName: "late_results_tenant_id_worker_id_fkey";

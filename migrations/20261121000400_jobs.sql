@@ -41,7 +41,9 @@ create sequence muster.job_positions;
 comment on sequence muster.job_positions is 'Order in which jobs were handed in';
 
 create table muster.jobs (
-  id uuid primary key default gen_random_uuid(),
+  -- As new_job_ids() makes them, of what any role may use: the default is for rows that others insert.
+  id uuid primary key default encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    placing substring(int8send((extract(epoch from now()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid,
   tenant_id uuid not null references muster.tenants on delete cascade,
   position bigint not null default nextval('muster.job_positions'),
   type text not null,
@@ -88,8 +90,6 @@ create table muster.jobs (
   assigned_at timestamptz,
   started_at timestamptz,
   finished_at timestamptz,
-  unique (tenant_id, id),
-  foreign key (tenant_id, executor_id) references muster.executors (tenant_id, id),
   constraint held_jobs_name_their_worker
     check (status not in ('assigned', 'running') or worker_id is not null),
   constraint waiting_jobs_name_no_worker
@@ -118,8 +118,24 @@ comment on column muster.jobs.last_sequence is 'Number of its last event';
 comment on column muster.jobs.start_by is 'An attempt must have started by then';
 
 create unique index jobs_idempotency_key_idx on muster.jobs (tenant_id, idempotency_key) where idempotency_key is not null;
-create index jobs_newest_idx on muster.jobs (tenant_id, created_at desc, id desc);
-create index jobs_of_executor_idx on muster.jobs (tenant_id, executor_id, created_at desc);
+create index jobs_newest_idx on muster.jobs (tenant_id, created_at, id);
+
+-- Ids that go up with the time and within a call: what is new stands at the right edge of every index of ids, which stays in
+-- memory however much history there is. The layout is that of UUIDv7: milliseconds, then 12 bits that count, then 62 bits of
+-- chance, so none can be guessed.
+create function muster_private.new_job_ids(count integer, at timestamptz) returns uuid[]
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_time constant text := lpad(to_hex(greatest(extract(epoch from new_job_ids.at) * 1000, 0)::bigint), 12, '0');
+  v_start constant text := left(v_time, 8) || '-' || substr(v_time, 9) || '-7';
+begin
+  return array(
+    select (v_start || lpad(to_hex(n % 4096), 3, '0') || substr(gen_random_uuid()::text, 19))::uuid
+    from generate_series(0, new_job_ids.count - 1) n);
+end
+$$;
+comment on function muster_private.new_job_ids(integer, timestamptz) is 'So many ids for new jobs, in the order of the time and of each other';
 
 create function muster_private.tg_jobs__keep_terminal_states() returns trigger
 language plpgsql set search_path = ''
@@ -176,13 +192,12 @@ create table muster.late_results (
   error jsonb,
   received_at timestamptz not null,
   primary key (job_id, attempt),
-  foreign key (tenant_id, job_id) references muster.jobs (tenant_id, id) on delete cascade,
+  foreign key (job_id) references muster.jobs on delete cascade,
   foreign key (tenant_id, worker_id) references muster.worker_devices (tenant_id, id),
   constraint statuses_are_of_results check (status in ('succeeded', 'failed'))
 );
 comment on table muster.late_results is
   'What workers answered for attempts that were no longer theirs: refused, and kept as evidence of what ran';
-create index late_results_of_job_idx on muster.late_results (tenant_id, job_id);
 create index late_results_of_worker_idx on muster.late_results (tenant_id, worker_id);
 
 create type muster.artifact_status as enum ('pending', 'ready', 'rejected');
@@ -204,7 +219,7 @@ create table muster.artifacts (
   created_at timestamptz not null,
   finished_at timestamptz,
   unique (tenant_id, id),
-  foreign key (tenant_id, job_id) references muster.jobs (tenant_id, id) on delete cascade,
+  foreign key (job_id) references muster.jobs on delete cascade,
   foreign key (tenant_id, worker_id) references muster.worker_devices (tenant_id, id),
   foreign key (tenant_id, executor_id) references muster.executors (tenant_id, id),
   constraint outputs_name_job_attempt_and_worker check (num_nulls(job_id, attempt, worker_id) in (0, 3)),
@@ -214,7 +229,7 @@ create table muster.artifacts (
 );
 comment on table muster.artifacts is
   'Files in Storage: inputs belong to their tenant, outputs to the attempt that wrote them';
-create index artifacts_of_job_idx on muster.artifacts (tenant_id, job_id) where job_id is not null;
+create index artifacts_of_job_idx on muster.artifacts (job_id) where job_id is not null;
 create index artifacts_of_worker_idx on muster.artifacts (tenant_id, worker_id) where worker_id is not null;
 create index artifacts_of_executor_idx on muster.artifacts (tenant_id, executor_id) where executor_id is not null;
 
@@ -224,11 +239,10 @@ create table muster.job_inputs (
   tenant_id uuid not null,
   ordinal integer not null,
   primary key (job_id, artifact_id),
-  foreign key (tenant_id, job_id) references muster.jobs (tenant_id, id) on delete cascade,
+  foreign key (job_id) references muster.jobs on delete cascade,
   foreign key (tenant_id, artifact_id) references muster.artifacts (tenant_id, id)
 );
 comment on table muster.job_inputs is 'Artifacts that a job may read, in the order the submitter named them';
-create index job_inputs_of_job_idx on muster.job_inputs (tenant_id, job_id);
 create index job_inputs_of_artifact_idx on muster.job_inputs (tenant_id, artifact_id);
 
 -- The fields of a job that its policy was made of, as they were submitted.

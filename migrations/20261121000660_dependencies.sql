@@ -5,8 +5,8 @@ create table muster.job_dependencies (
   tenant_id uuid not null,
   job_id uuid not null,
   after_id uuid not null,
-  primary key (tenant_id, job_id, after_id),
-  foreign key (tenant_id, job_id) references muster.jobs (tenant_id, id) on delete cascade
+  primary key (job_id, after_id),
+  foreign key (job_id) references muster.jobs on delete cascade
 );
 comment on table muster.job_dependencies is 'Which jobs a job comes after, as it was submitted';
 create index job_dependencies_of_after_idx on muster.job_dependencies (tenant_id, after_id);

@@ -10,7 +10,7 @@ create index open_children_of_parent_idx on muster_private.open_children (parent
 alter table muster_private.open_children enable row level security;
 create policy nobody on muster_private.open_children as restrictive for all to public using (false);
 
-create index jobs_of_parent_idx on muster.jobs (tenant_id, parent_id, created_at desc, id desc) where parent_id is not null;
+create index jobs_of_parent_idx on muster.jobs (tenant_id, parent_id, created_at, id) where parent_id is not null;
 
 create function muster_private.tg_jobs__forget_gates() returns trigger
 language plpgsql set search_path = ''
@@ -46,7 +46,7 @@ language plpgsql set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-  v_id constant uuid := gen_random_uuid();
+  v_id constant uuid := (muster_private.new_job_ids(1, store_batch.at))[1];
   v_position constant bigint := nextval('muster.job_positions');
   v_unknown text;
 begin

@@ -57,6 +57,7 @@ as $$
 #variable_conflict use_column
 declare
   v_items jsonb;
+  v_ids constant uuid[] := muster_private.new_job_ids(jsonb_array_length(store_items.items), store_items.at);
   v_classes jsonb;
   v_class_ids jsonb;
   v_stored uuid[];
@@ -86,7 +87,7 @@ begin
   -- Each item gets its id, its place in the order and its class before anything is stored. Most of a batch ask for the same.
   v_classes := muster_private.classes_of(store_items.items);
   select jsonb_agg(i.item || (c.found - '{asked,class}'::text[]) || jsonb_build_object(
-      'id', gen_random_uuid(), 'index', i.index, 'position', nextval('muster.job_positions'))
+      'id', v_ids[i.index], 'index', i.index, 'position', nextval('muster.job_positions'))
       order by i.index)
   into v_items
   from jsonb_array_elements(store_items.items) with ordinality i (item, index)

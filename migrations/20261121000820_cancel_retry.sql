@@ -151,7 +151,7 @@ as $$
 declare
   v_old constant uuid[] := array(
     select j.id from muster.jobs j where j.id = any (repeat_jobs.job_ids) and j.tenant_id = repeat_jobs.tenant_id order by j.position);
-  v_new constant uuid[] := array(select gen_random_uuid() from unnest(v_old));
+  v_new constant uuid[] := muster_private.new_job_ids(cardinality(v_old), repeat_jobs.at);
   v_positions constant bigint[] := array(select nextval('muster.job_positions') from unnest(v_old));
   v_plain uuid[];
   v_gated uuid[];

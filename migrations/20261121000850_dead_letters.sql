@@ -11,7 +11,7 @@ create table muster.dead_letters (
   replayed_as uuid,
   replayed_at timestamptz,
   dismissed_at timestamptz,
-  foreign key (tenant_id, job_id) references muster.jobs (tenant_id, id) on delete cascade,
+  foreign key (job_id) references muster.jobs on delete cascade,
   constraint letters_are_dealt_with_in_one_way check (dismissed_at is null or replayed_as is null),
   constraint replayed_letters_say_when check ((replayed_as is null) = (replayed_at is null))
 );
@@ -23,7 +23,6 @@ create index dead_letters_open_of_type_idx on muster.dead_letters (tenant_id, ty
   where replayed_as is null and dismissed_at is null;
 create index dead_letters_open_of_error_idx on muster.dead_letters (tenant_id, error_code, failed_at, job_id)
   where replayed_as is null and dismissed_at is null;
-create index dead_letters_of_job_idx on muster.dead_letters (tenant_id, job_id);
 create index dead_letters_done_idx on muster.dead_letters (tenant_id, failed_at, job_id)
   where replayed_as is not null or dismissed_at is not null;
 

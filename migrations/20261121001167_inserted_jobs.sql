@@ -45,11 +45,15 @@ begin
     perform muster_private.fail('MU003', format('Cannot find tenant %s', coalesce(new.tenant_id::text, '(none given)')),
       'Name the tenant in the column tenant_id');
   end if;
+  if new.executor_id is not null
+    and not exists (select from muster.executors e where e.tenant_id = new.tenant_id and e.id = new.executor_id) then
+    perform muster_private.fail('MU003', format('Cannot find executor %s', new.executor_id), 'Name one of the tenant in the column executor_id, or none');
+  end if;
   -- A key that is known has its job (I3): the row is left out.
   if exists (select from muster.jobs j where j.tenant_id = new.tenant_id and j.idempotency_key = new.idempotency_key) then
     return null;
   end if;
-  new.id := coalesce(new.id, gen_random_uuid());
+  new.id := coalesce(new.id, (muster_private.new_job_ids(1, v_now))[1]);
   new.position := coalesce(new.position, nextval('muster.job_positions'));
   new.rank := new.position * 1000000;
   new.payload := coalesce(new.payload, '{}');

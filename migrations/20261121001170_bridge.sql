@@ -22,11 +22,11 @@ create table muster_private.queue_messages (
   job_id uuid,
   run_at timestamptz not null,
   primary key (queue, msg_id),
-  foreign key (tenant_id, job_id) references muster.jobs (tenant_id, id) on delete cascade
+  foreign key (job_id) references muster.jobs on delete cascade
 );
 comment on table muster_private.queue_messages is
   'Messages of bridged queues that are still in their queue; job_id is null for as long as the job is to be made';
-create index queue_messages_of_job_idx on muster_private.queue_messages (tenant_id, job_id);
+create index queue_messages_of_job_idx on muster_private.queue_messages (job_id);
 create index queue_messages_waiting_idx on muster_private.queue_messages (queue, msg_id) where job_id is null;
 
 -- Only ever added to by others than the tick, so nobody waits for it.

@@ -196,7 +196,7 @@ Deno.test("bad rows are refused with the errors of a submission, and none of the
     ["a pause before the last failure", { ...good, retry_base: "-1 second" }, "MU004"],
     ["a key of 256 characters", { ...good, idempotency_key: "k".repeat(256) }, "MU004"],
     ["an end before the beginning", { ...good, expires_at: "2020-01-01T00:00:00Z" }, "MU004"],
-    ["another tenant's executor", { ...good, executor_id: (await createTenant(db)).executorId }, "23503"],
+    ["another tenant's executor", { ...good, executor_id: (await createTenant(db)).executorId }, "MU003"],
   ];
   for (const [what, row, code] of cases) await refused(insert(db, [good, row]), code, what);
   await assert.rejects(insert(db, [{ ...good, secret_names: ["NONE"] }]), /NONE/);
