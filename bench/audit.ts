@@ -37,7 +37,7 @@ ${jobs} jobs a run, ten times as many in batches; a tick after each 200; medians
           // The first round fills caches.
           if (run >= 0) costs[variant].push(cost);
           await db.sql.unsafe(
-            `set session_replication_role = replica; delete from muster.jobs; delete from muster.job_events;
+            `set session_replication_role = replica; delete from muster.jobs; delete from muster.stored_events;
             delete from muster_private.audit_inbox; delete from muster.audit_log; delete from muster_private.audit_chains;
             set session_replication_role = origin`,
           );

@@ -112,7 +112,7 @@ async function insertJobs(
       now.at, now.at - make_interval(secs => i), now.at, 1, now.at, '{"ok": true}', md5('worker' || i % 1000)::uuid
     from generate_series(1, ${jobs - row!.made}::integer) i cross join ${gpu} cross join ${at}`;
   await tx`
-    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+    insert into muster.stored_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
     select j.id, n, j.tenant_id, j.attempts, 'status', '{"status": "queued"}', j.created_at
     from muster.jobs j cross join generate_series(1, 2) n where j.status in ('queued', 'running') and j.id <> all (${seeds})`;
 }

@@ -458,40 +458,6 @@ export type Database = {
           },
         ];
       };
-      "job_events": {
-        Row: {
-          "attempt": number;
-          "created_at": string;
-          "data": NonNullable<Json>;
-          "job_id": string;
-          "kind": string;
-          "number": number | null;
-          "sequence": number;
-          "tenant_id": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "attempt": number;
-          "created_at": string;
-          "data": NonNullable<Json>;
-          "job_id": string;
-          "kind": string;
-          "number"?: number | null;
-          "sequence": number;
-          "tenant_id": string;
-        };
-        Update: {
-          "attempt"?: number;
-          "created_at"?: string;
-          "data"?: NonNullable<Json>;
-          "job_id"?: string;
-          "kind"?: string;
-          "number"?: number | null;
-          "sequence"?: number;
-          "tenant_id"?: string;
-        };
-        Relationships: [];
-      };
       "job_inputs": {
         Row: {
           "artifact_id": string;
@@ -572,6 +538,7 @@ export type Database = {
           "start_by": string | null;
           "started_at": string | null;
           "status": Database["muster"]["Enums"]["job_status"];
+          "stored_sequence": number;
           "tenant_id": string;
           "type": string;
           "updated_at": string;
@@ -621,6 +588,7 @@ export type Database = {
           "start_by"?: string | null;
           "started_at"?: string | null;
           "status": Database["muster"]["Enums"]["job_status"];
+          "stored_sequence"?: number;
           "tenant_id": string;
           "type": string;
           "updated_at": string;
@@ -669,6 +637,7 @@ export type Database = {
           "start_by"?: string | null;
           "started_at"?: string | null;
           "status"?: Database["muster"]["Enums"]["job_status"];
+          "stored_sequence"?: number;
           "tenant_id"?: string;
           "type"?: string;
           "updated_at"?: string;
@@ -1033,6 +1002,40 @@ export type Database = {
           },
         ];
       };
+      "stored_events": {
+        Row: {
+          "attempt": number;
+          "created_at": string;
+          "data": NonNullable<Json>;
+          "job_id": string;
+          "kind": string;
+          "number": number | null;
+          "sequence": number;
+          "tenant_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt": number;
+          "created_at": string;
+          "data": NonNullable<Json>;
+          "job_id": string;
+          "kind": string;
+          "number"?: number | null;
+          "sequence": number;
+          "tenant_id": string;
+        };
+        Update: {
+          "attempt"?: number;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "job_id"?: string;
+          "kind"?: string;
+          "number"?: number | null;
+          "sequence"?: number;
+          "tenant_id"?: string;
+        };
+        Relationships: [];
+      };
       "tenant_limits": {
         Row: {
           "api_key_burst": number | null;
@@ -1311,7 +1314,20 @@ export type Database = {
       };
     };
     Views: {
-      [_ in never]: never;
+      "job_events": {
+        Row: {
+          "attempt": number | null;
+          "created_at": string | null;
+          "data": Json | null;
+          "job_id": string | null;
+          "kind": string | null;
+          "number": number | null;
+          "sequence": number | null;
+          "tenant_id": string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
     };
     Functions: {
       "add_member": { Args: { "caller": Json; "email"?: string; "role": string; "user_id"?: string }; Returns: Json };

@@ -10,10 +10,12 @@ create table muster_private.audit_inbox (
   action text not null,
   subject text not null,
   data jsonb not null,
+  job_ids uuid[],
   created_at timestamptz not null,
   primary key (tenant_id, id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 comment on table muster_private.audit_inbox is 'Entries of the audit log that are not sealed yet: from the transaction they tell of to the next tick';
+comment on column muster_private.audit_inbox.job_ids is 'The jobs that data tells of, where it is a change of their status';
 
 -- Without a reference to the tenant: the log outlives it.
 create table muster.audit_log (
@@ -124,6 +126,17 @@ $$;
 comment on function muster_private.audit(uuid, jsonb, text, text, jsonb) is
   'Notes a deed for the audit log, in the transaction that does it; waits for nobody';
 
+create function muster_private.change_json(status text, attempt integer, worker_id uuid) returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case when change_json.worker_id is null
+    then jsonb_build_object('status', change_json.status, 'attempt', change_json.attempt)
+    else jsonb_build_object('status', change_json.status, 'attempt', change_json.attempt, 'worker_id', change_json.worker_id) end;
+end
+$$;
+comment on function muster_private.change_json(text, integer, uuid) is 'What jobs came to, as the audit log tells it';
+
 -- The text is jsonb's own: one form for one value, whatever is in it.
 create function muster_private.audit_hash(
   tenant_id uuid, seq bigint, created_at timestamptz, actor jsonb, action text, subject text, data jsonb, previous_hash bytea
@@ -139,8 +152,8 @@ $$;
 comment on function muster_private.audit_hash(uuid, bigint, timestamptz, jsonb, text, text, jsonb, bytea) is
   'SHA-256 of all that an entry of the audit log says, its place and the hash of the entry before it';
 
--- Moves up to `most` entries of a tenant from the inbox to the end of its chain; answers how many. Status changes of jobs
--- by one actor become one entry. Its cost does not depend on how long the log is: the end of the chain is one row.
+-- Moves up to `most` entries of a tenant from the inbox to the end of its chain; answers how many. Jobs that one actor
+-- brought to one status become one entry. Its cost does not depend on how long the log is: the end of the chain is one row.
 -- Locks: audit (advisory, a tenant); with wait false it leaves to others what they are sealing.
 create function muster_private.seal_audit(tenant_id uuid, wait boolean, most integer default 5000) returns integer
 language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan'
@@ -168,16 +181,16 @@ begin
         where o.tenant_id = seal_audit.tenant_id order by o.id limit seal_audit.most))
       returning i.*
     ), changes as (
-      select t.id, t.actor, t.created_at, j.change, j.n,
-        (row_number() over (partition by t.actor order by t.id, j.n) - 1) / v_most_changes as part
-      from taken t cross join lateral jsonb_array_elements(t.data -> 'jobs') with ordinality j (change, n)
+      select t.id, t.actor, t.data, t.created_at, j.job_id, j.n,
+        (row_number() over (partition by t.actor, t.data order by t.id, j.n) - 1) / v_most_changes as part
+      from taken t cross join lateral unnest(t.job_ids) with ordinality j (job_id, n)
       where t.action = 'jobs.changed'
     )
     select t.id, 1 as rows, t.actor, t.action, t.subject, t.data, t.created_at from taken t where t.action <> 'jobs.changed'
     union all
-    select min(c.id), count(distinct c.id), c.actor, 'jobs.changed', 'jobs', jsonb_build_object(
-      'since', muster_private.iso(min(c.created_at)), 'jobs', jsonb_agg(c.change order by c.id, c.n)), max(c.created_at)
-    from changes c group by c.actor, c.part
+    select min(c.id), count(distinct c.id), c.actor, 'jobs.changed', 'jobs', c.data || jsonb_build_object(
+      'since', muster_private.iso(min(c.created_at)), 'jobs', jsonb_agg(c.job_id order by c.id, c.n)), max(c.created_at)
+    from changes c group by c.actor, c.data, c.part
     order by 1
   loop
     v_chain.seq := v_chain.seq + 1;

@@ -80,6 +80,7 @@ create table muster.jobs (
   has_gates boolean not null
     generated always as (concurrency_key is not null or policy ?| '{rate_limit,after_policy,affinity,resource_ref,bound_to}'::text[]) stored,
   last_sequence bigint not null default 0,
+  stored_sequence bigint not null default 0,
   run_at timestamptz not null,
   start_by timestamptz,
   expires_at timestamptz,
@@ -115,6 +116,7 @@ comment on column muster.jobs.waiting_for is 'What a blocked job waits for';
 comment on column muster.jobs.policy is 'What few jobs have: limits, affinity, and how failures are retried';
 comment on column muster.jobs.has_gates is 'Whether it may be kept from the queue each time it comes to it';
 comment on column muster.jobs.last_sequence is 'Number of its last event';
+comment on column muster.jobs.stored_sequence is 'Number of its last event in stored_events; those after it are told by this row';
 comment on column muster.jobs.start_by is 'An attempt must have started by then';
 
 create unique index jobs_idempotency_key_idx on muster.jobs (tenant_id, idempotency_key) where idempotency_key is not null;
@@ -166,7 +168,7 @@ comment on table muster.concurrency_keys is
   'How many jobs of a key may be queued or held at once; its row is the lock under which blocked jobs are let in';
 comment on column muster.concurrency_keys.fixed is 'An operator has set the limit, and submissions leave it';
 
-create table muster.job_events (
+create table muster.stored_events (
   job_id uuid not null,
   sequence bigint not null,
   tenant_id uuid not null,
@@ -178,9 +180,31 @@ create table muster.job_events (
   primary key (job_id, sequence),
   constraint kinds_are_known check (kind in ('status', 'progress', 'log', 'chunk'))
 );
-comment on table muster.job_events is
+comment on table muster.stored_events is
+  'Of job_events, those that the row of their job does not tell; number is the worker''s own count within its attempt, null for status';
+create unique index stored_events_number_idx on muster.stored_events (job_id, attempt, number) where number is not null;
+
+-- An attempt that goes the plain way, which most do, is told by its job's row: who queued it, gave it, started it and ended
+-- it wrote down when. Before one of these columns is overwritten, its event is stored (store_told_events).
+create view muster.job_events with (security_invoker = true) as
+select e.job_id, e.sequence, e.tenant_id, e.attempt, e.number, e.kind, e.data, e.created_at
+from muster.stored_events e
+union all
+select j.id, t.sequence, j.tenant_id, case when t.status = 'queued' then 0 else j.attempts end, null, 'status',
+  case when t.status = 'queued' then '{"status": "queued"}'
+    else jsonb_strip_nulls(jsonb_build_object('status', t.status, 'worker_id', j.worker_id,
+      'error', case when t.sequence = j.last_sequence and j.finished_at is not null then j.error end)) end,
+  t.created_at
+from muster.jobs j
+cross join lateral (values
+  (case when j.finished_at is not null then j.last_sequence end, j.status::text, j.finished_at),
+  (case when j.started_at is not null then j.last_sequence - num_nonnulls(j.finished_at) end, 'running', j.started_at),
+  (nullif(j.last_sequence - num_nonnulls(j.finished_at, j.started_at), 1), 'assigned', j.assigned_at),
+  (case when j.last_sequence > num_nonnulls(j.finished_at, j.started_at) then 1 end, 'queued', j.created_at)
+) t (sequence, status, created_at)
+where t.sequence > j.stored_sequence and t.sequence <= j.last_sequence;
+comment on view muster.job_events is
   'What happened to a job, numbered without gaps; number is the worker''s own count within its attempt, null for status';
-create unique index job_events_number_idx on muster.job_events (job_id, attempt, number) where number is not null;
 
 create table muster.late_results (
   job_id uuid not null,

@@ -106,7 +106,7 @@ begin
   delete from muster_private.job_deadlines p using gone g where p.job_id = g.id;
   delete from muster_private.admitted_jobs p using gone g
   where g.concurrency_key is not null and p.tenant_id = g.tenant_id and p.key = g.concurrency_key and p.job_id = g.id;
-  delete from muster.job_events e using gone g where e.job_id = g.id;
+  delete from muster.stored_events e using gone g where e.job_id = g.id;
   return null;
 end
 $$;

@@ -32,16 +32,14 @@ language plpgsql set search_path = ''
 as $$
 declare
   v_is_running constant boolean := give_jobs.status = 'running';
-  v_acknowledge interval;
-  v_tenant_id uuid;
-  v_changes jsonb;
+  v_actor constant jsonb := muster_private.current_actor();
+  v_acknowledge constant interval := muster_private.timing('acknowledge');
   v_is_limited boolean;
   v_have_gates boolean;
 begin
   if coalesce(cardinality(give_jobs.job_ids), 0) = 0 then
     return;
   end if;
-  v_acknowledge := muster_private.timing('acknowledge');
   delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids);
   with given as (
     update muster.jobs j
@@ -53,25 +51,18 @@ begin
       updated_at = give_jobs.at, last_sequence = j.last_sequence + 1
     from unnest(give_jobs.job_ids, give_jobs.worker_ids) g (job_id, worker_id)
     where j.id = g.job_id
-    returning j.id, j.tenant_id, j.worker_id, j.class_id, j.attempts, j.attempt_deadline_at, j.last_sequence, j.error,
-      j.start_by, j.has_gates
+    returning j.id, j.tenant_id, j.worker_id, j.class_id, j.attempts, j.attempt_deadline_at, j.start_by, j.has_gates
   ), placed as (
     insert into muster_private.held_jobs (job_id, tenant_id, worker_id, class_id, attempt, is_running, deadline_at)
     select g.id, g.tenant_id, g.worker_id, g.class_id, g.attempts, v_is_running, g.attempt_deadline_at
     from given g
-  ), recorded as (
-    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
-    select g.id, g.last_sequence, g.tenant_id, g.attempts, 'status',
-      case when g.error is null then jsonb_build_object('status', give_jobs.status, 'worker_id', g.worker_id)
-        else jsonb_strip_nulls(jsonb_build_object('status', give_jobs.status, 'worker_id', g.worker_id, 'error', g.error)) end,
-      give_jobs.at
-    from given g
+  ), noted as (
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, job_ids, created_at)
+    select g.tenant_id, v_actor, 'jobs.changed', 'jobs',
+      muster_private.change_json(give_jobs.status::text, g.attempts, g.worker_id), array_agg(g.id), give_jobs.at
+    from given g group by g.tenant_id, g.attempts, g.worker_id
   )
-  select (array_agg(g.tenant_id))[1], bool_or(g.start_by is not null), bool_or(g.has_gates), jsonb_agg(jsonb_build_object(
-    'id', g.id, 'attempt', g.attempts, 'status', give_jobs.status, 'worker_id', g.worker_id))
-  into v_tenant_id, v_is_limited, v_have_gates, v_changes from given g;
-  insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
-  values (v_tenant_id, muster_private.current_actor(), 'jobs.changed', 'jobs', jsonb_build_object('jobs', v_changes), give_jobs.at);
+  select bool_or(g.start_by is not null), bool_or(g.has_gates) into v_is_limited, v_have_gates from given g;
   if v_have_gates then
     perform muster_private.note_affinities(give_jobs.job_ids, give_jobs.at);
   end if;

@@ -34,33 +34,6 @@ end
 $$;
 comment on function muster_private.give_back(uuid[], bigint[]) is 'Gives workers back the slots and resources that jobs of these classes took';
 
--- The tenants, one entry a change. Up to 500 changes become one entry of the log.
-create function muster_private.audit_changes(tenant_ids uuid[], changes jsonb, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if audit_changes.changes is null then
-    return;
-  end if;
-  if cardinality(audit_changes.tenant_ids) <= 500 and audit_changes.tenant_ids[1] = all (audit_changes.tenant_ids) then
-    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
-    values (audit_changes.tenant_ids[1], muster_private.current_actor(), 'jobs.changed', 'jobs',
-      jsonb_build_object('jobs', audit_changes.changes), audit_changes.at);
-    return;
-  end if;
-  insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
-  select p.tenant_id, muster_private.current_actor(), 'jobs.changed', 'jobs',
-    jsonb_build_object('jobs', jsonb_agg(p.change order by p.n)), audit_changes.at
-  from (
-    select t.id as tenant_id, c.change, c.n, (row_number() over (partition by t.id order by c.n) - 1) / 500 as part
-    from unnest(audit_changes.tenant_ids) with ordinality t (id, n)
-    join jsonb_array_elements(audit_changes.changes) with ordinality c (change, n) on c.n = t.n
-  ) p
-  group by p.tenant_id, p.part;
-end
-$$;
-comment on function muster_private.audit_changes(uuid[], jsonb, timestamptz) is 'Notes changes of jobs for the audit logs of their tenants';
-
 -- Ends held attempts. The caller has locked the workers and the jobs' rows in held_jobs, and has checked that the attempts
 -- are current. Jobs go to a terminal state, back to the queue, or to a later try; slots, resources and concurrency keys are
 -- given back.
@@ -74,11 +47,11 @@ create function muster_private.end_attempts(
 language plpgsql set search_path = ''
 as $$
 declare
+  v_actor constant jsonb := muster_private.current_actor();
+  v_unsure uuid[];
   v_ids uuid[];
-  v_tenants uuid[];
   v_workers uuid[];
   v_classes bigint[];
-  v_changes jsonb;
   v_has_keys boolean;
   v_notifies boolean;
   v_queued uuid[];
@@ -88,6 +61,11 @@ declare
   v_followed uuid[];
   v_freed uuid[] := array[]::uuid[];
 begin
+  v_unsure := array(select e.job_id from unnest(end_attempts.endings) e where e.outcome not in ('succeeded', 'cancelled'));
+  if cardinality(v_unsure) > 0 then
+    -- Those may go on, and their rows then tell of another attempt.
+    perform muster_private.store_told_events(v_unsure);
+  end if;
   with chosen as (
     select e.job_id, e.outcome, e.result, e.error, j.worker_id,
       case
@@ -128,18 +106,17 @@ begin
       attempt_deadline_at = null,
       finished_at = case when c.fate <> 'again' then end_attempts.at end,
       updated_at = end_attempts.at,
-      -- What is to be admitted is recorded once it is known how far it comes.
-      last_sequence = j.last_sequence
-        + case when c.fate = 'again' and c.delay = interval '0' and j.has_gates then 0 else 1 end
+      -- What goes on is recorded below, or once it is admitted.
+      last_sequence = j.last_sequence + (c.fate <> 'again')::integer
     from chosen c
     where j.id = c.job_id
-    returning j.id, j.tenant_id, c.worker_id as held_by, j.class_id, j.status, j.attempts, j.worker_id, j.error,
-      j.last_sequence, j.concurrency_key, j.notify, j.start_by, j.expires_at, j.parent_id, j.finished_at
-  ), recorded as (
-    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
-    select e.id, e.last_sequence, e.tenant_id, e.attempts, 'status',
-      jsonb_strip_nulls(jsonb_build_object('status', e.status, 'worker_id', e.worker_id, 'error', e.error)), end_attempts.at
-    from ended e where e.status <> 'blocked'
+    returning j.id, j.tenant_id, c.worker_id as held_by, j.class_id, j.status, j.attempts, j.worker_id, j.concurrency_key, j.notify, j.start_by, j.expires_at, j.parent_id, j.finished_at
+  ), noted as (
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, job_ids, created_at)
+    -- Without the error: it may carry what the log shall not.
+    select e.tenant_id, v_actor, 'jobs.changed', 'jobs', muster_private.change_json(e.status::text, e.attempts, e.worker_id),
+      array_agg(e.id), end_attempts.at
+    from ended e where e.finished_at is not null group by e.tenant_id, e.status, e.attempts, e.worker_id
   )
   select array_agg(e.id) filter (where e.status in ('scheduled', 'blocked', 'queued')),
     array_agg(e.id) filter (where e.status = 'queued'), array_agg(e.id) filter (where e.status = 'blocked'),
@@ -147,13 +124,8 @@ begin
     bool_or(e.status = 'scheduled'), bool_or(e.notify), bool_or(e.concurrency_key is not null),
     array_agg(e.id) filter (where e.finished_at is not null and (e.parent_id is not null
       or exists (select from muster_private.open_dependencies d where d.after_id = e.id))),
-    -- Without the error: it may carry what the log shall not.
-    jsonb_agg(case when e.worker_id is null then jsonb_build_object('id', e.id, 'attempt', e.attempts, 'status', e.status)
-      else jsonb_build_object('id', e.id, 'attempt', e.attempts, 'status', e.status, 'worker_id', e.worker_id) end)
-      filter (where e.status <> 'blocked'),
-    array_agg(e.tenant_id) filter (where e.status <> 'blocked'), array_agg(e.id), array_agg(e.held_by), array_agg(e.class_id)
-  into end_attempts.again, v_queued, v_gated, v_limited, v_is_delayed, v_notifies, v_has_keys, v_followed, v_changes, v_tenants, v_ids,
-    v_workers, v_classes
+    array_agg(e.id), array_agg(e.held_by), array_agg(e.class_id)
+  into end_attempts.again, v_queued, v_gated, v_limited, v_is_delayed, v_notifies, v_has_keys, v_followed, v_ids, v_workers, v_classes
   from ended e;
   if v_ids is null then
     end_attempts.queued := false;
@@ -161,9 +133,12 @@ begin
   end if;
   delete from muster_private.held_jobs h where h.job_id = any (v_ids);
   perform muster_private.give_back(v_workers, v_classes);
-  perform muster_private.audit_changes(v_tenants, v_changes, end_attempts.at);
 
   -- What most jobs do not have is not looked for.
+  if v_queued is not null or v_is_delayed then
+    perform muster_private.record_status(array(
+      select j.id from muster.jobs j where j.id = any (end_attempts.again) and j.status in ('queued', 'scheduled')), end_attempts.at);
+  end if;
   if v_has_keys then
     delete from muster_private.admitted_jobs a using unnest(end_attempts.endings) e, muster.jobs j
     where j.id = e.job_id and a.tenant_id = j.tenant_id and a.key = j.concurrency_key and a.job_id = j.id;

@@ -109,7 +109,7 @@ begin
       id, tenant_id, position, rank, type, status, waiting_for, class_id, executor_id, payload, idempotency_key, correlation_id,
       concurrency_key, priority, fairness_key, fairness_weight, max_attempts, retry_base, retry_cap, attempt_timeout,
       requires, labels, secret_names, notify, parent_id, policy, run_at, start_by, expires_at, created_at, updated_at, queued_at,
-      last_sequence)
+      last_sequence, stored_sequence)
     select (i ->> 'id')::uuid, store_items.tenant_id, (i ->> 'position')::bigint, (i ->> 'position')::bigint * 1000000, i ->> 'type',
       (case when g.is_later then 'scheduled' when g.has_gates then 'blocked' else 'queued' end)::muster.job_status,
       case when g.has_gates and not g.is_later then 'concurrency' end,
@@ -127,7 +127,7 @@ begin
       greatest(coalesce((i ->> 'run_at')::timestamptz, store_items.at), store_items.at), (i ->> 'start_by')::timestamptz,
       store_items.at + make_interval(secs => (i ->> 'timeout_seconds')::double precision),
       store_items.at, store_items.at, case when not g.is_later and not g.has_gates then store_items.at end,
-      (g.is_later or not g.has_gates)::integer
+      (g.is_later or not g.has_gates)::integer, g.is_later::integer
     from jsonb_array_elements(v_items) i
     cross join lateral (
       select p.policy, coalesce((i ->> 'run_at')::timestamptz > store_items.at, false) as is_later,

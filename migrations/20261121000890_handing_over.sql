@@ -70,6 +70,7 @@ create function muster_private.hand_over(worker_id uuid, tenant_id uuid, at time
 language plpgsql set search_path = ''
 as $$
 declare
+  v_actor constant jsonb := muster_private.current_actor();
   v_ids uuid[];
 begin
   if not exists (
@@ -86,20 +87,24 @@ begin
   ), handed as (
     update muster.jobs j
     set status = 'running', started_at = hand_over.at, attempt_deadline_at = hand_over.at + j.attempt_timeout,
-      updated_at = hand_over.at
+      updated_at = hand_over.at, last_sequence = j.last_sequence + 1
     from taken t
     where j.id = t.job_id
-    returning j.id, j.attempt_deadline_at
+    returning j.id, j.attempt_deadline_at, j.attempts
   ), placed as (
     update muster_private.held_jobs h set is_running = true, deadline_at = d.attempt_deadline_at
     from handed d where h.job_id = d.id
+  ), noted as (
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, job_ids, created_at)
+    select hand_over.tenant_id, v_actor, 'jobs.changed', 'jobs',
+      muster_private.change_json('running', d.attempts, hand_over.worker_id), array_agg(d.id), hand_over.at
+    from handed d group by d.attempts
   )
   select coalesce(array_agg(h.id), '{}') into v_ids from handed h;
   if cardinality(v_ids) = 0 then
     return v_ids;
   end if;
   perform muster_private.note_start(v_ids);
-  perform muster_private.record_status(v_ids, hand_over.at);
   return v_ids;
 end
 $$;

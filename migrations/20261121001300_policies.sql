@@ -19,13 +19,13 @@ declare
   v_table text;
 begin
   foreach v_table in array array['tenants', 'tenant_limits', 'members', 'executors', 'api_keys', 'enrollment_tokens', 'audit_log',
-    'worker_devices', 'worker_heartbeats', 'job_classes', 'worker_classes', 'jobs', 'concurrency_keys', 'job_events',
+    'worker_devices', 'worker_heartbeats', 'job_classes', 'worker_classes', 'jobs', 'concurrency_keys', 'stored_events',
     'late_results', 'dead_letters', 'artifacts', 'job_inputs', 'schedules', 'affinities', 'resource_holders',
     'queue_bridges', 'job_dependencies', 'rate_limits']
   loop
     execute format('alter table muster.%I enable row level security', v_table);
   end loop;
-  foreach v_table in array array['executors', 'worker_heartbeats', 'job_events', 'late_results', 'dead_letters', 'jobs',
+  foreach v_table in array array['executors', 'worker_heartbeats', 'stored_events', 'late_results', 'dead_letters', 'jobs',
     'artifacts', 'job_inputs', 'members', 'tenant_limits', 'schedules', 'affinities', 'resource_holders',
     'queue_bridges', 'job_dependencies']
   loop
@@ -52,10 +52,10 @@ alter table muster_private.scheduler_state enable row level security;
 create policy nobody on muster_private.scheduler_state as restrictive for all to public using (false);
 
 -- After a message an app checks the database: its client token reads the jobs of its executor.
-grant select on muster.jobs, muster.job_events, muster.late_results to muster_client;
+grant select on muster.jobs, muster.stored_events, muster.job_events, muster.late_results to muster_client;
 create policy executors_read on muster.jobs for select to muster_client
   using (executor_id = (select muster_private.claim('sub'))::uuid and tenant_id = (select muster_private.claim('tenant_id'))::uuid);
-create policy executors_read on muster.job_events for select to muster_client
+create policy executors_read on muster.stored_events for select to muster_client
   using (job_id in (select j.id from muster.jobs j));
 create policy executors_read on muster.late_results for select to muster_client
   using (job_id in (select j.id from muster.jobs j));

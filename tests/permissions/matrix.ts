@@ -122,6 +122,7 @@ export const tables = readTextTable(`
   muster.job_inputs               -     none      own     own        own     own    -       -       -             all
   muster.jobs                     -     none      own     own        own     own    mine    -       -             all
   muster.late_results             -     none      own     own        own     own    mine    -       -             all
+  muster.stored_events            -     none      own     own        own     own    mine    -       -             all
   muster.members                  -     none      own     own        own     own    -       -       -             all
   muster.queue_bridges            -     none      own     own        own     own    -       -       -             all
   muster.schedules                -     none      own     own        own     own    -       -       -             all

@@ -14,8 +14,6 @@ import {
 } from "../support/actors.ts";
 import { service, TestDatabase } from "../support/database.ts";
 
-type Change = { id: string; status: string; attempt: number; worker_id?: string };
-
 Deno.test("entries are sealed by the tick, numbered from 1 without gaps, each with the hash of the one before", async () => {
   await using db = await TestDatabase.create();
   const [tenant, other] = [await createTenant(db), await createTenant(db)];
@@ -103,25 +101,16 @@ Deno.test("every status change of a job is in the log, with who was behind it", 
   await tick(db);
 
   const entries = await auditEntries(db, tenant, "jobs.changed");
-  const told = entries.map(({ actor, data }) => [actor, data.jobs.map(({ id, ...rest }: Change) => [id, rest])]);
+  const told = entries.map(({ actor, data: { since: _, jobs, ...change } }) => [actor, change, jobs]);
   const byKey = { kind: "api_key", id: key!.id, executor_id: tenant.executorId };
   const byWorker = { kind: "worker", id: worker.id };
-  const held = { status: "running", attempt: 1, worker_id: worker.id };
   assert.equal(second!.job_id, two.id);
   assert.deepEqual(told, [
-    [byKey, [
-      [one.id, { status: "queued", attempt: 0 }],
-      [two.id, { status: "queued", attempt: 0 }],
-      [lost.id, { status: "queued", attempt: 0 }],
-    ]],
-    [byWorker, [
-      [one.id, held],
-      [two.id, held],
-      [one.id, { status: "failed", attempt: 1, worker_id: worker.id }],
-      [lost.id, held],
-    ]],
-    [{ kind: "member", id: userId }, [[two.id, { status: "cancelled", attempt: 1, worker_id: worker.id }]]],
-    [{ kind: "system" }, [[lost.id, { status: "queued", attempt: 1 }]]],
+    [byKey, { status: "queued", attempt: 0 }, [one.id, two.id, lost.id]],
+    [byWorker, { status: "running", attempt: 1, worker_id: worker.id }, [one.id, two.id, lost.id]],
+    [byWorker, { status: "failed", attempt: 1, worker_id: worker.id }, [one.id]],
+    [{ kind: "member", id: userId }, { status: "cancelled", attempt: 1, worker_id: worker.id }, [two.id]],
+    [{ kind: "system" }, { status: "queued", attempt: 1 }, [lost.id]],
   ]);
 });
 
@@ -137,15 +126,13 @@ Deno.test("an entry for jobs tells of the change and nothing of what a job carri
   assert.ok(!JSON.stringify(await auditEntries(db, tenant)).includes("planted-secret"));
 });
 
-Deno.test("a thousand jobs of one call are two entries of 500, while they wait and in the log", async () => {
+Deno.test("a thousand jobs of one call are two entries of 500", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
   await submit(db, tenant, ...Array.from({ length: 1000 }, () => ({})));
-  const waiting = await db.sql`select from muster_private.audit_inbox where action = 'jobs.changed'`;
-  assert.equal(waiting.length, 2);
   const entries = await auditEntries(db, tenant, "jobs.changed");
   assert.deepEqual(entries.map(({ data }) => data.jobs.length), [500, 500]);
-  assert.equal(new Set(entries.flatMap(({ data }) => data.jobs.map(({ id }: Change) => id))).size, 1000);
+  assert.equal(new Set(entries.flatMap(({ data }) => data.jobs)).size, 1000);
 });
 
 Deno.test("files are in the log: announced, finished, rejected, read, and by whom", async () => {

@@ -178,7 +178,13 @@ Deno.test("explain_submission() stores nothing, and refuses what a submission re
   const tenant = await createTenant(db);
   await createWorker(db, tenant, { listening: true });
   const [known] = await submit(db, tenant, { idempotency_key: "one", concurrency_key: "k" });
-  const tables = ["muster.jobs", "muster.job_classes", "muster.job_events", "muster.affinities", "muster.rate_limits"];
+  const tables = [
+    "muster.jobs",
+    "muster.job_classes",
+    "muster.stored_events",
+    "muster.affinities",
+    "muster.rate_limits",
+  ];
   const count = async () =>
     await Promise.all(
       tables.map(async (table) => (await db.sql.unsafe(`select count(*)::integer as n from ${table}`))[0]!.n),

@@ -107,8 +107,9 @@ Deno.test("list_audit() looks at no more than 10,000 entries a call, and passes 
   const busy = await createTenant(db);
   await note(db, busy, "test.needle", 1);
   await db.sql`
-    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, created_at)
-    select ${busy.id}, jsonb_build_object('kind', 'worker', 'id', n), 'jobs.changed', 'jobs', '{"jobs": [{"id": "x"}]}', muster_private.now()
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, job_ids, created_at)
+    select ${busy.id}, jsonb_build_object('kind', 'worker', 'id', n), 'jobs.changed', 'jobs', '{}', array[gen_random_uuid()],
+      muster_private.now()
     from generate_series(1, 15000) n`;
   await db.sql`select muster_private.seal_audit(${busy.id}, true, 100000)`;
   const found = await list(db, busy, { filters: { action: "test.needle" } });
@@ -118,11 +119,11 @@ Deno.test("list_audit() looks at no more than 10,000 entries a call, and passes 
 Deno.test("list_audit() ends a page at about a megabyte", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
-  const jobs = Array.from({ length: 500 }, () => ({ id: crypto.randomUUID(), status: "running", attempt: 1 }));
+  const jobs = Array.from({ length: 1000 }, () => crypto.randomUUID());
   for (let n = 0; n < 40; n++) {
     await db.sql`select muster_private.audit(${tenant.id}, ${
       db.sql.json({ kind: "worker", id: String(n) })
-    }, 'jobs.changed',
+    }, 'worker.counted',
       'jobs', ${db.sql.json({ jobs })})`;
   }
   const seqs: number[] = [];

@@ -153,7 +153,7 @@ Deno.test("no index on jobs names what changes while a job lives: each update st
       select pg_stat_get_xact_tuples_updated('muster.jobs'::regclass)::integer as updated,
         pg_stat_get_xact_tuples_hot_updated('muster.jobs'::regclass)::integer as hot,
         (select status from muster.jobs)`;
-    assert.deepEqual({ ...updates }, { updated: 5, hot: 5, status: "succeeded" });
+    assert.deepEqual({ ...updates }, { updated: 7, hot: 7, status: "succeeded" });
   });
 });
 
@@ -329,7 +329,7 @@ async function pileUp(db: TestDatabase, tenant: TestTenant, { analyze = true } =
     update muster.jobs set status = 'queued', waiting_for = null
     where id = (select id from muster.jobs where status = 'blocked' limit 1)`;
     await tx`
-    insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+    insert into muster.stored_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
     select j.id, 1, j.tenant_id, 1, 'status', '{}', j.created_at from muster.jobs j where j.status = 'succeeded'
     on conflict do nothing`;
     await placeJobs(tx);

@@ -54,10 +54,10 @@ const questions: ReadonlyArray<readonly [string, string]> = [
     `select e.job_id, e.attempt, e.data ->> 'status' as status, count(distinct e.sequence) as events, count(l.id) as entries
      from muster.job_events e
      left join (
-       select (c ->> 'id')::uuid as id, (c ->> 'attempt')::integer as attempt, c ->> 'status' as status
-       from (select i.data from muster_private.audit_inbox i where i.action = 'jobs.changed'
-         union all select a.data from muster.audit_log a where a.action = 'jobs.changed') a
-       cross join lateral jsonb_array_elements(a.data -> 'jobs') c
+       select a.id, (a.data ->> 'attempt')::integer as attempt, a.data ->> 'status' as status
+       from (select unnest(i.job_ids) as id, i.data from muster_private.audit_inbox i where i.action = 'jobs.changed'
+         union all select jsonb_array_elements_text(a.data -> 'jobs')::uuid, a.data from muster.audit_log a
+         where a.action = 'jobs.changed') a
      ) l on l.id = e.job_id and l.attempt = e.attempt and l.status = e.data ->> 'status'
      where e.kind = 'status'
      group by e.job_id, e.attempt, e.data ->> 'status'

@@ -78,8 +78,9 @@ const planted: readonly Planted[] = [
     says: /no end among its events/,
     async plant(stage) {
       const id = await stage.life("a");
+      await stage.force((tx) => tx`select muster_private.store_told_events(${[id]}::uuid[])`);
       await stage.force((tx) =>
-        tx`delete from muster.job_events where job_id = ${id} and data ->> 'status' = 'succeeded'`
+        tx`delete from muster.stored_events where job_id = ${id} and data ->> 'status' = 'succeeded'`
       );
       return id;
     },
@@ -118,7 +119,7 @@ const planted: readonly Planted[] = [
     async plant(stage) {
       const id = await stage.life("a");
       await stage.force((tx) =>
-        tx`insert into muster.job_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+        tx`insert into muster.stored_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
           select job_id, sequence + 1, tenant_id, attempt, kind, data, created_at from muster.job_events
           where job_id = ${id} and data ->> 'status' = 'succeeded'`
       );
@@ -286,7 +287,7 @@ const planted: readonly Planted[] = [
       const begun = await stage.begin();
       await stage.end(begun);
       await stage.force((tx) =>
-        tx`insert into muster.job_events (job_id, sequence, tenant_id, attempt, number, kind, data, created_at)
+        tx`insert into muster.stored_events (job_id, sequence, tenant_id, attempt, number, kind, data, created_at)
           select job_id, sequence + 1, tenant_id, attempt, 9, 'progress', ${
           tx.json({ note: begun.execution })
         }, created_at
