@@ -341,73 +341,11 @@ end
 $$;
 comment on function muster.get_job(jsonb, uuid) is 'One job of the caller''s tenant, with the late results of its attempts where there are any';
 
--- Each combination of filters wants a plan of its own.
-create function muster.list_jobs(caller jsonb, filters jsonb default '{}', page_size integer default 50, cursor text default null)
-returns jsonb
-language plpgsql security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
-as $$
-declare
-  v_caller constant muster_private.caller := muster_private.resolve_caller(list_jobs.caller, 'read');
-  v_size constant integer := least(greatest(coalesce(list_jobs.page_size, 50), 1), 200);
-  v_before_at timestamptz := 'infinity'::timestamptz;
-  v_before_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid;
-  v_statuses text[];
-  v_unknown text;
-  v_rows jsonb;
-begin
-  if jsonb_typeof(list_jobs.filters) not in ('object', 'null')
-    or jsonb_typeof(coalesce(list_jobs.filters -> 'status', 'null')) not in ('array', 'null') then
-    perform muster_private.fail('MU004', 'Cannot read the filters: they are an object, and status is an array');
-  end if;
-  select k into v_unknown from jsonb_object_keys(case jsonb_typeof(list_jobs.filters) when 'object' then list_jobs.filters else '{}' end) k
-  where k not in ('status', 'type', 'worker_id', 'parent_id', 'correlation_id', 'idempotency_key', 'created_after', 'created_before')
-  limit 1;
-  if found then
-    perform muster_private.fail('MU004', format('Cannot filter jobs by %s', left(v_unknown, 100)));
-  end if;
-  if list_jobs.cursor is not null then
-    if list_jobs.cursor !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z_[0-9a-f-]{36}$' then
-      perform muster_private.fail('MU004', 'Cannot read the cursor: it must be one that a list answered');
-    end if;
-    v_before_at := split_part(list_jobs.cursor, '_', 1)::timestamptz;
-    v_before_id := muster_private.to_uuid(split_part(list_jobs.cursor, '_', 2), 'cursor');
-  end if;
-  if jsonb_typeof(list_jobs.filters -> 'status') = 'array' then
-    v_statuses := array(select jsonb_array_elements_text(list_jobs.filters -> 'status'));
-  end if;
-  select coalesce(jsonb_agg(muster_private.job_json(p) - '{payload,result}'::text[] order by p.created_at desc, p.id desc), '[]')
-  into v_rows
-  from (
-    select j.* from muster.jobs j
-    where j.tenant_id = v_caller.tenant_id
-      and (j.created_at, j.id) < (v_before_at, v_before_id)
-      and (v_statuses is null or j.status::text = any (v_statuses))
-      and (list_jobs.filters ->> 'type' is null or j.type = list_jobs.filters ->> 'type')
-      and (list_jobs.filters ->> 'worker_id' is null or j.worker_id = muster_private.to_uuid(list_jobs.filters ->> 'worker_id', 'worker id'))
-      and (list_jobs.filters ->> 'parent_id' is null or j.parent_id = muster_private.to_uuid(list_jobs.filters ->> 'parent_id', 'parent id'))
-      and (list_jobs.filters ->> 'correlation_id' is null or j.correlation_id = list_jobs.filters ->> 'correlation_id')
-      and (list_jobs.filters ->> 'idempotency_key' is null or j.idempotency_key = list_jobs.filters ->> 'idempotency_key')
-      and (list_jobs.filters ->> 'created_after' is null or j.created_at > (list_jobs.filters ->> 'created_after')::timestamptz)
-      and (list_jobs.filters ->> 'created_before' is null or j.created_at < (list_jobs.filters ->> 'created_before')::timestamptz)
-    order by j.created_at desc, j.id desc
-    limit v_size + 1
-  ) p;
-  -- One more than asked for was read: whether it is there says whether another page follows.
-  if jsonb_array_length(v_rows) <= v_size then
-    return jsonb_build_object('jobs', v_rows, 'next_cursor', null);
-  end if;
-  return jsonb_build_object('jobs', v_rows - v_size, 'next_cursor',
-    (v_rows -> v_size - 1 ->> 'created_at') || '_' || (v_rows -> v_size - 1 ->> 'id'));
-end
-$$;
-comment on function muster.list_jobs(jsonb, jsonb, integer, text) is 'Jobs of the tenant, newest first, without payloads and results; at most 200 a page';
-
 do $$
 declare
   v_function text;
 begin
-  foreach v_function in array array[
-    'submit_jobs(jsonb, jsonb, text, jsonb)', 'get_job(jsonb, uuid)', 'list_jobs(jsonb, jsonb, integer, text)']
+  foreach v_function in array array['submit_jobs(jsonb, jsonb, text, jsonb)', 'get_job(jsonb, uuid)']
   loop
     execute format('revoke execute on function muster.%s from public', v_function);
     execute format('grant execute on function muster.%s to service_role', v_function);

@@ -51,7 +51,8 @@ export const listJobs = createRoute({
   operationId: "listJobs",
   summary: "List jobs, newest first",
   description:
-    "Pages by cursor; jobs that are submitted in the meantime do not shift the pages. Without payloads and results.",
+    "Pages by cursor; jobs that are submitted in the meantime do not shift the pages. Without payloads and results. " +
+    "Filters are tried on 10,000 jobs at a time: a page may be short or empty and still have a `nextCursor` to go on from.",
   ...alsoFails(),
   tags,
   security: callers,

@@ -107,6 +107,44 @@ Deno.test("list_jobs() keeps a page between 1 and 200 jobs, and 50 when not told
   }
 });
 
+Deno.test("list_jobs() looks at 10,000 jobs for a page, and goes on from there with the next", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [old] = await submit(db, tenant, { type: "rare", correlation_id: "c" });
+  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [old.id] });
+  await db.sql`
+    insert into muster.jobs (tenant_id, type, class_id, status, run_at, created_at, updated_at, finished_at)
+    select j.tenant_id, 'test', j.class_id, 'succeeded', j.run_at, j.created_at + make_interval(secs => n), j.updated_at, j.updated_at
+    from muster.jobs j cross join generate_series(1, 10000) n`;
+  for (const filters of [{ type: "rare" }, { correlation_id: "c" }, { status: ["cancelled"] }]) {
+    const first = await list(db, tenant, { filters });
+    assert.deepEqual(first.jobs, []);
+    const { jobs, next_cursor } = await list(db, tenant, { filters, cursor: first.next_cursor });
+    assert.deepEqual(jobs.map((job: Answer) => job.id), [old.id]);
+    assert.equal(next_cursor, null);
+  }
+  // What an index knows, and what has not ended, is found wherever it stands.
+  await db.sql`update muster.jobs set idempotency_key = 'k' where id = ${old.id}`;
+  assert.equal((await list(db, tenant, { filters: { idempotency_key: "k" } })).jobs[0].id, old.id);
+  const waiting = await submit(db, tenant, {}, { run_at: "2100-01-01T00:00:00Z" }, { concurrency_key: "k" }, {
+    concurrency_key: "k",
+  });
+  await db.sql`update muster.jobs set created_at = '2025-01-01' where status in ('queued', 'scheduled', 'blocked')`;
+  const worker = await createWorker(db, tenant);
+  const [held] = await worker.claim();
+  for (
+    const [statuses, count] of [[["queued"], 1], [["scheduled", "blocked"], 2], [["assigned", "running"], 1]] as const
+  ) {
+    const { jobs, next_cursor } = await list(db, tenant, { filters: { status: statuses } });
+    assert.deepEqual([jobs.length, next_cursor], [count, null], statuses.join());
+    assert.equal(jobs.some((job: Answer) => job.id === held!.job_id), statuses[0] === "assigned");
+  }
+  const { jobs } = await list(db, tenant, {
+    filters: { status: ["queued", "scheduled", "blocked", "running"], type: "test" },
+  });
+  assert.deepEqual(jobs.map((job: Answer) => job.id).sort(), waiting.map(({ id }) => id).sort());
+});
+
 Deno.test("list_jobs() refuses misuse", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);

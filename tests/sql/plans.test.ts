@@ -70,6 +70,22 @@ Deno.test("what a call costs does not depend on how much others have queued, nor
         }
       });
 
+      await t.step(`${mode}: list_jobs() looks at 10,000 jobs at most, whatever it is to find`, async () => {
+        const found = [{ status: ["assigned"] }, { idempotency_key: "x" }, { parent_id: job.id }];
+        const looked = [{ status: ["failed"] }, { type: "rare" }, { worker_id: worker.id }, { correlation_id: "x" }];
+        for (const [most, list] of [[2_000, found], [10_000, looked]] as const) {
+          for (const filters of list) {
+            const scans = await session.scans(service, "list_jobs", { caller: tenant.caller, filters });
+            for (const scan of scans.filter(({ table }) => table === "jobs")) {
+              assert.ok(
+                scan.rows <= most,
+                `${JSON.stringify(filters)}: ${scan.node} looks at ${scan.rows} jobs: ${scan.query}`,
+              );
+            }
+          }
+        }
+      });
+
       await t.step(`${mode}: tick() finds what is due, overdue and expired by the indexes made for that`, async () => {
         const scans = await session.scans(service, "tick");
         const used = new Set(scans.map((scan) => scan.index));
