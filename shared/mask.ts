@@ -15,6 +15,9 @@ const secrets: readonly (readonly [RegExp, string])[] = [
   [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@"']*:)[^\s/@"']+@/gi, "$1…@"],
 ];
 
+/** Found in every text that one of them is found in: most texts are looked at once, and no more. */
+const suspicious = /-----BEGIN |ms[ke]_|sb_secret_|eyJ|bearer|basic|[?&]|:\/\//i;
+
 /** Fields whose value is nobody's business, whatever it looks like. */
 const secretFields =
   /^(authorization|proxy-authorization|cookie|set-cookie|apikey|api[_-]?key|x-api-key|password|passphrase|secret|secret[_-]?key|client[_-]?secret|(.*[_-])?token|(access|refresh|enrollment|client|worker|id)token|private[_-]?(key|jwk)|proof|jwt|d)$/i;
@@ -25,6 +28,7 @@ const deepest = 10;
 
 /** The text without the secrets that can be told by their form. */
 export function maskText(text: string): string {
+  if (!suspicious.test(text)) return text;
   let masked = text;
   for (const [pattern, replacement] of secrets) masked = masked.replace(pattern, replacement);
   return masked;
@@ -61,12 +65,24 @@ function maskedFields(entries: readonly (readonly [unknown, unknown])[], depth: 
   // Without a prototype, so that a field may have any name.
   const fields: Record<string, unknown> = Object.create(null);
   for (const [key, value] of entries.slice(0, mostItems)) {
-    const name = short(maskText(String(key)));
-    const isSecret = secretFields.test(String(key)) && value !== null && value !== undefined &&
-      typeof value !== "boolean";
-    fields[name] = isSecret ? "…" : masked(value, depth + 1, above);
+    const { name, isSecret } = fieldOf(String(key));
+    const hides = isSecret && value !== null && value !== undefined && typeof value !== "boolean";
+    fields[name] = hides ? "…" : masked(value, depth + 1, above);
   }
   return fields;
+}
+
+type Field = { readonly name: string; readonly isSecret: boolean };
+
+/** The same few names come with every line. */
+const fieldsMet = new Map<string, Field>();
+
+function fieldOf(key: string): Field {
+  const met = fieldsMet.get(key);
+  if (met !== undefined) return met;
+  const field = { name: short(maskText(key)), isSecret: secretFields.test(key) };
+  if (fieldsMet.size < 500 && key.length <= 64) fieldsMet.set(key, field);
+  return field;
 }
 
 function maskedError(error: Error, depth: number, above: Set<object>): object {

@@ -7,6 +7,7 @@ import { type CliOptions, help, identityFileName, readOptions } from "./cli-opti
 import { explainStart, type Explanation } from "./explain-start.ts";
 import { printableLine } from "../shared/printable.ts";
 import { builtInHandlers } from "./handlers/built-in.ts";
+import { Lines } from "./lines.ts";
 import { jsonLine, textLine } from "./log-line.ts";
 import type { Log } from "./log.ts";
 import { rotateKey } from "./rotate-key.ts";
@@ -128,9 +129,11 @@ async function createWorker(options: CliOptions, log: Log): Promise<Worker> {
 
 function createLog({ logFormat }: CliOptions): Log {
   const line = logFormat === "json" ? jsonLine : textLine;
+  const lines = new Lines((text) => process.stdout.write(text));
+  process.on("exit", () => lines.flush());
   return (event) => {
     if (event.level === "debug" && process.env["MUSTER_DEBUG"] === undefined) return;
-    process.stdout.write(`${line(event, new Date())}\n`);
+    lines.add(line(event, new Date()));
   };
 }
 

@@ -411,7 +411,9 @@ export class Loop {
   }
 
   #wakeUp(): void {
+    // Results come a hundred in a turn, and a second abort costs as much as the first.
     this.#resting?.abort();
+    this.#resting = undefined;
   }
 
   #tell(level: "info" | "warn" | "error", event: string, message: string, fields: Record<string, unknown> = {}): void {
