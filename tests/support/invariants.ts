@@ -135,7 +135,7 @@ const questions: ReadonlyArray<readonly [string, string]> = [
 ];
 
 /** What breaks the invariants in this database, in words; empty when nothing does. */
-export async function violations(sql: postgres.Sql): Promise<string[]> {
+export async function violations(sql: postgres.Sql | postgres.TransactionSql): Promise<string[]> {
   const found: string[] = [];
   for (const [what, query] of questions) {
     const rows = await sql.unsafe(query);

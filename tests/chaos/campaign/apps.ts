@@ -1,12 +1,9 @@
 import { join } from "node:path";
-import { sleep } from "../../../shared/sleep.ts";
 import { type Job, MusterClient, MusterError } from "../../../worker/index.ts";
-import { retryDelay } from "../../../worker/retry-delay.ts";
-import { Random } from "../../support/random.ts";
 import { Journal } from "./journal.ts";
 import type { Proxy } from "./proxy.ts";
-import { pauseUntil } from "./pauses.ts";
-import { planJob, type PlannedJob } from "./work-plan.ts";
+import { codeOf, untilAnswered } from "./mix/until-answered.ts";
+import type { PlannedJob } from "./work-plan.ts";
 
 export interface AppSettings {
   readonly name: string;
@@ -33,14 +30,43 @@ export class App implements Disposable {
     this.#signal = signal;
   }
 
-  /** Hands in a batch; answers the ids in its order. */
+  /** Hands in jobs; answers their ids in order, or none when they were refused as they may be. */
   async submit(jobs: readonly PlannedJob[]): Promise<string[]> {
-    for (const { key } of jobs) this.#say({ did: "ask", key });
-    const answers = await this.#untilAnswered(() => this.#client.submitMany(jobs.map(({ submit }) => submit)));
-    answers.forEach(({ job, created }, index) =>
-      this.#say({ did: "submit", key: jobs[index]!.key, job: job.id, created })
+    this.#ask(jobs);
+    const answers = await this.#untilAnswered(
+      () => this.#client.submitMany(jobs.map(({ submit }) => submit)),
+      jobs.length === 1 && jobs[0]!.alone ? mayBeRefused : [],
     );
-    return answers.map(({ job }) => job.id);
+    if (answers === undefined) {
+      this.#say({ did: "refuse", key: jobs[0]!.key });
+      return [];
+    }
+    return this.#told(jobs, answers);
+  }
+
+  /** Hands in jobs with a parent, and the others one by one if it is open; then it closes it. */
+  async submitBatch(key: string, jobs: readonly PlannedJob[], later: readonly PlannedJob[]): Promise<string> {
+    const open = later.length > 0;
+    this.#say({ did: "ask", key, policies: [open ? "batch, open" : "batch"] });
+    this.#ask(jobs);
+    const { batch, jobs: answers } = await this.#untilAnswered(() =>
+      this.#client.submitBatch(jobs.map(({ submit }) => submit), { name: key, open, idempotencyKey: key })
+    );
+    this.#say({ did: "submit", key, job: batch.id });
+    this.#told(jobs, answers);
+    for (const job of later) await this.submit([{ ...job, submit: { ...job.submit, parentId: batch.id } }]);
+    if (open) {
+      this.#say({ did: "close", job: batch.id });
+      await this.#untilAnswered(() => this.#client.closeBatch(batch.id));
+    }
+    return batch.id;
+  }
+
+  /** Submits some of what has failed for good again. An answer that is lost is not missed: the record has it. */
+  async replay(limit: number, errorCode?: string): Promise<void> {
+    const filter = errorCode === undefined ? {} : { errorCode };
+    const { jobs } = await this.#untilAnswered(() => this.#client.replayDeadLetters({ filter, limit }));
+    this.#say({ did: "replay", jobs: jobs.map(({ replayedAs }) => replayedAs) });
   }
 
   async cancel(jobId: string): Promise<void> {
@@ -83,108 +109,39 @@ export class App implements Disposable {
     this.#journal.write({ app: this.settings.name, tenant: this.settings.tenant, ...entry });
   }
 
-  async #untilAnswered<T>(call: () => Promise<T>): Promise<T> {
-    for (let failures = 1;; failures += 1) {
-      try {
-        return await call();
-      } catch (error) {
-        this.#signal.throwIfAborted();
-        const code = error instanceof MusterError ? error.code : "other";
-        this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
-        await sleep(retryDelay(failures, { capMs: 500, error }), this.#signal);
-      }
-    }
-  }
-}
-
-export interface LoadOptions {
-  readonly seed: number;
-  readonly tenant: string;
-  /** One app, or two which share keys. */
-  readonly apps: readonly App[];
-  /** How many jobs the workers of the tenant can run at a time. */
-  readonly slots: number;
-  /** How many jobs of the tenant have ended so far. */
-  readonly endedCount: () => number;
-  /** A job of another tenant, for peeking; undefined as long as there is none. */
-  readonly foreignJob: () => string | undefined;
-  /** No new jobs once it fires. */
-  readonly until: AbortSignal;
-}
-
-/** A rush with a queue, then a lull in which workers are idle and jobs are pushed to them, over and over. */
-const waveMs = 20_000;
-const rushMs = 12_000;
-
-/** Keeps a tenant's apps busy. What comes of the jobs is for the auditor to judge. */
-export class Load {
-  /** Every id answered so far. */
-  readonly jobIds: string[] = [];
-  readonly #options: LoadOptions;
-  readonly #pending = new Set<Promise<void>>();
-  readonly #random: Random;
-  #index = 0;
-
-  constructor(options: LoadOptions) {
-    this.#options = options;
-    this.#random = new Random(options.seed);
-  }
-
-  /** Submits until `until` fires, then returns when every answer has come. */
-  async run(): Promise<void> {
-    const { apps, tenant, until, endedCount, slots } = this.#options;
-    let rounds = 0;
-    const begunAt = performance.now();
-    let nextAt = begunAt;
-    while (!until.aborted) {
-      const isRush = (performance.now() - begunAt) % waveMs < rushMs;
-      if (this.#index - endedCount() >= slots * (isRush ? 4 : 0.3) || this.#pending.size > 200) {
-        await sleep(50, until);
-        continue;
-      }
-      const jobs = Array.from(
-        { length: this.#random.weighted({ one: 2, some: 1 }) === "one" ? 1 : this.#random.between(2, 20) },
-        () => planJob(this.#random, tenant, this.#index++),
-      );
-      const first = this.#random.between(0, apps.length - 1);
-      this.#keep(this.#submit(apps[first]!, jobs));
-      const twice = jobs.filter(({ twice }) => twice);
-      if (apps.length > 1 && twice.length > 0) this.#keep(this.#submit(apps[(first + 1) % apps.length]!, twice, true));
-      rounds += 1;
-      if (rounds % 50 === 0) {
-        for (const app of apps) this.#keep(app.look());
-        const foreign = this.#options.foreignJob();
-        if (foreign !== undefined) this.#keep(this.#random.pick(apps).peek(foreign));
-      }
-      // Waves come when the seed has them come, whatever has become of those before.
-      nextAt = Math.max(nextAt, performance.now() - 120) + this.#random.between(20, 120);
-      await pauseUntil(nextAt, until);
+  #ask(jobs: readonly PlannedJob[]): void {
+    for (const { key, policies, submit: { payload: _, idempotencyKey: __, ...asked } } of jobs) {
+      this.#say({ did: "ask", key, asked, policies });
     }
   }
 
-  /** Resolves when every call that was begun has been answered. */
-  async settled(): Promise<void> {
-    while (this.#pending.size > 0) await Promise.race(this.#pending);
+  #told(jobs: readonly PlannedJob[], answers: readonly { job: Job; created: boolean }[]): string[] {
+    const ids = answers.map(({ job }) => job.id);
+    for (const [index, { job: { id }, created }] of answers.entries()) {
+      const { key, submit: { after = [] } } = jobs[index]!;
+      this.#say({
+        ...{ did: "submit", key, job: id, created },
+        after: after.map((name) => name.startsWith("#") ? ids[Number(name.slice(1))] : name),
+      });
+    }
+    return ids;
   }
 
-  async #submit(app: App, jobs: readonly PlannedJob[], again = false): Promise<void> {
-    const ids = await app.submit(jobs);
-    if (again) return;
-    this.jobIds.push(...ids);
-    jobs.forEach(({ cancelAfterMs, awaited }, index) => {
-      const id = ids[index]!;
-      if (cancelAfterMs !== null) this.#keep(sleep(cancelAfterMs).then(() => app.cancel(id)));
-      if (awaited) this.#keep(app.hear(id));
+  async #untilAnswered<T>(call: () => Promise<T>): Promise<T>;
+  /** Undefined when it was refused with one of the codes. */
+  async #untilAnswered<T>(call: () => Promise<T>, refusals: readonly string[]): Promise<T | undefined>;
+  async #untilAnswered<T>(call: () => Promise<T>, refusals: readonly string[] = []): Promise<T | undefined> {
+    let refused = false;
+    return await untilAnswered(async () => refused ? undefined : await call(), this.#signal, (error) => {
+      const code = codeOf(error);
+      this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
+      refused = refusals.includes(code);
     });
   }
-
-  #keep(task: Promise<void>): void {
-    const kept = task.catch(() => {
-      // Only the end of the campaign ends a call without an answer; the auditor sees what is missing.
-    }).finally(() => this.#pending.delete(kept));
-    this.#pending.add(kept);
-  }
 }
+
+/** What a job in a request of its own may hear: its key has no room, or its time to start is over. */
+const mayBeRefused = ["E.CMD.CONCURRENCY_VIOLATION", "invalid_request"];
 
 function executionOf({ result, error }: Job): string | null {
   const from = (value: unknown) =>

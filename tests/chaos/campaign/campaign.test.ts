@@ -1,8 +1,16 @@
 import assert from "node:assert/strict";
 import { runCampaign } from "./campaign.ts";
+import { policyNames } from "./mix/policies.ts";
 import { hasPassed, report } from "./report.ts";
 import { planFaults } from "./schedule.ts";
 import { possibleFaults } from "./stack-control.ts";
+
+/** What every run has, however slow the machine: what apps ask for at once, and what comes without them. */
+const mix = [
+  ...policyNames,
+  ...["batch", "batch, open", "inserted row", "message of a queue", "schedule, every minute, all"],
+  ...["dead letter, replayed", "cordon"],
+];
 
 const seed = 20261121;
 const minutes = 0.75;
@@ -19,6 +27,9 @@ Deno.test("every kind of fault together lose no job, double none and break no ru
   assert.deepEqual(made, new Set(possibleFaults));
   assert.ok(outcome.aftermaths.some(({ fault, touched }) => fault === "kill gateway" && touched.length > 0));
   assert.ok(outcome.totals.retries > 0);
+  // And every policy was in the mix.
+  const missing = mix.filter((name) => (outcome.totals.byPolicy.get(name)?.jobs ?? 0) === 0);
+  assert.deepEqual(missing, []);
   await Deno.remove(folder, { recursive: true });
 });
 

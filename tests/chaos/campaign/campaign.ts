@@ -2,12 +2,12 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { lastingWithoutArrays } from "../../../local/lasting-sql.ts";
 import { startLocalStack } from "../../../local/stack.ts";
-import { Load } from "./apps.ts";
 import { audit } from "./auditor/audit.ts";
 import { gather } from "./auditor/evidence.ts";
 import { Recorder } from "./auditor/recorder.ts";
 import { aftermaths } from "./auditor/recovery.ts";
 import { clearFaults, type Field, type MadeFault, makeFault } from "./faults.ts";
+import { Load } from "./load.ts";
 import { LiveJobs, stuckAfterMs, untilQuiet } from "./live-jobs.ts";
 import { pauseUntil, unlessAborted, withPatience } from "./pauses.ts";
 import type { Outcome } from "./report.ts";
@@ -46,8 +46,8 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   const looking = postgres(stack.adminDbUrl, { ...lastingWithoutArrays, max: 2, onnotice: () => {} });
   cleanup.defer(() => looking.end({ timeout: 1 }));
 
-  const scene = await setUp({ seed, workers: options.workers, folder, signal }, stack, cleanup);
-  const { workers, apps, liar, tenants, roster } = scene;
+  const scene = await setUp({ seed, workers: options.workers, folder, signal }, stack, looking, cleanup);
+  const { workers, apps, liar, outside, operator, tenants, roster } = scene;
   const schedule = planFaults({
     ...{ seed, minutes, faults: possibleFaults },
     workers: workers.map(({ name }) => name),
@@ -65,10 +65,13 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   const live = new LiveJobs(recorder);
   const noMoreJobs = new AbortController();
   const slots = (tenant: string) =>
-    workers.filter(({ settings }) => settings.tenant === tenant).reduce((sum, { settings }) => sum + settings.slots, 0);
+    workers.filter(({ settings }) => settings.tenant === tenant).reduce(
+      (sum, { settings }) => sum + settings.kit.slots,
+      0,
+    );
   const loads: Load[] = tenants.map(({ tenant, tenantId }, index) =>
     new Load({
-      ...{ seed: seed + index + 1, tenant, until: AbortSignal.any([noMoreJobs.signal, signal]) },
+      ...{ seed: seed + index + 1, tenant },
       apps: apps.filter(({ settings }) => settings.tenant === tenant),
       slots: slots(tenant),
       endedCount: () => live.endedCount(tenantId),
@@ -77,6 +80,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   );
   scene.tellLiar(() => loads[0]!.jobIds, () => loads[1]!.jobIds);
   await liar.enroll();
+  await outside.setUp();
 
   const field: Field = {
     ...{ stack, workers, apps, liar, signal },
@@ -92,7 +96,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
     },
   };
   const beganAt = performance.now();
-  const running = loads.map((load) => load.run());
+  const running = [...loads, outside, operator].map((each) => each.run(AbortSignal.any([noMoreJobs.signal, signal])));
   const watching = reviveWorkers(workers, noMoreJobs.signal);
   const made: MadeFault[] = [];
   const faults = schedule.map(async (planned) => {
@@ -120,6 +124,9 @@ export async function runCampaign(options: CampaignOptions): Promise<Outcome> {
   await untilQuiet(live, recorder, workers, signal, log);
   // The auditor tells which answers are missing, so that the campaign must not wait for them for ever.
   await withPatience(answered, stuckAfterMs, signal);
+  // By now some jobs have failed for good, whatever the faults were.
+  await Promise.all(loads.map((load) => load.replay()));
+  await untilQuiet(live, recorder, workers, signal, log);
   const quietSeconds = (performance.now() - quietFrom) / 1000;
 
   await Promise.all(workers.map((worker) => worker.stop(30_000)));

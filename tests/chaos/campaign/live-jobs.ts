@@ -23,6 +23,8 @@ export class LiveJobs {
     replay(fresh, ({ after, jobId }) => {
       if (after === undefined) return;
       if (isTerminal(after) && this.#states.delete(jobId)) {
+        // Of batches, and of what apps did not plan, they need not know.
+        if (!/^tenant-[a-z]+-\d+$/.test(after.key ?? "")) return;
         this.#ended.set(after.tenantId, (this.#ended.get(after.tenantId) ?? 0) + 1);
       } else if (!isTerminal(after)) {
         this.#states.set(jobId, after);

@@ -33,6 +33,8 @@ export function report(outcome: Outcome): string {
   const lines = [
     table(outcome),
     "",
+    policyTable(totals),
+    "",
     `jobs ${totals.jobs} (${statuses}), attempts ${totals.attempts}, of these retries ${totals.retries}`,
     `executions ${totals.executions}, results that count nowhere ${totals.uncountedResults}, ` +
     `refused as stale ${outcome.staleResults}, kept as evidence ${totals.lateResults}`,
@@ -70,6 +72,20 @@ function table({ aftermaths, violations }: Outcome): string {
       ...[0.5, 0.95, 1].map((share) => seconds(times[Math.max(0, Math.ceil(times.length * share) - 1)])),
     ]);
   }
+  return aligned(rows);
+}
+
+/** How the jobs of each policy ended, and how many of them show that a promise was broken. */
+function policyTable({ byPolicy }: Totals): string {
+  const ends = ["succeeded", "failed", "cancelled", "replaced", "refused"];
+  const rows = [["policy", "jobs", ...ends, "broken"]];
+  for (const [name, { jobs, ended, broken }] of [...byPolicy].sort(([a], [b]) => a < b ? -1 : 1)) {
+    rows.push([name, String(jobs), ...ends.map((end) => String(ended[end] ?? 0)), String(broken)]);
+  }
+  return aligned(rows);
+}
+
+function aligned(rows: readonly string[][]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell, at) => at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!)).join(" | ")} |`;

@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import postgres from "postgres";
+import { lastingWithoutArrays } from "../../../local/lasting-sql.ts";
 import type { LocalStack } from "../../../local/stack.ts";
 import { type AdminDb, createAdminDb } from "../../../shared/db/admin.ts";
 import { createClients, createSqlCall } from "../../../shared/db/sql-call.ts";
@@ -6,6 +8,9 @@ import { Random } from "../../support/random.ts";
 import { App } from "./apps.ts";
 import type { Roster } from "./auditor/evidence.ts";
 import { LyingWorker } from "./lying-worker.ts";
+import { kitOf } from "./mix/kits.ts";
+import { Operator } from "./mix/operator.ts";
+import { Outside } from "./mix/outside.ts";
 import { Proxy } from "./proxy.ts";
 import { CampaignWorker } from "./workers.ts";
 
@@ -24,6 +29,9 @@ export interface Scene {
   readonly workers: readonly CampaignWorker[];
   readonly apps: readonly App[];
   readonly liar: LyingWorker;
+  /** What makes jobs without an app, and who meddles; both in the first tenant. */
+  readonly outside: Outside;
+  readonly operator: Operator;
   readonly tellLiar: (own: () => readonly string[], foreign: () => readonly string[]) => void;
   readonly roster: () => Roster;
 }
@@ -32,6 +40,7 @@ export interface Scene {
 export async function setUp(
   { seed, workers: count, folder, signal }: SceneOptions,
   stack: LocalStack,
+  looking: postgres.Sql,
   cleanup: AsyncDisposableStack,
 ): Promise<Scene> {
   const admin: AdminDb = createAdminDb(createSqlCall(createClients(stack)));
@@ -73,7 +82,8 @@ export async function setUp(
     // One in six works for the bystander, and at least one.
     const { tenant, token } = index % 6 === 5 || (count < 5 && index === count) ? blue! : red!;
     const name = `worker-${index}`;
-    const settings = { name, tenant, enrollmentToken: token, slots: 1 + index % 3 };
+    const isFirst = workers.every((other) => other.settings.tenant !== tenant);
+    const settings = { name, tenant, enrollmentToken: token, kit: kitOf(index, isFirst) };
     workers.push(cleanup.use(new CampaignWorker({ ...settings, folder: await folderFor(name), proxy: proxyFor() })));
   }
   let own: () => readonly string[] = () => [];
@@ -95,19 +105,43 @@ export async function setUp(
       foreignWorkerIds: () => workerIds(blue!.tenant),
     }),
   );
+  const { apiKey } = await admin.createApiKey({
+    ...{ tenantId: red!.tenantId, executorName: "operator", scopes: ["read", "submit", "operate"], expiresAt: null },
+  });
+  const until = AbortSignal.any([ended.signal, signal]);
+  const journalOf = async (name: string) => join(await folderFor(name), "journal.jsonl");
+  const sql = postgres(stack.dbUrl, { ...lastingWithoutArrays, max: 1, onnotice: () => {} });
+  cleanup.defer(() => sql.end({ timeout: 1 }));
+  const outside = cleanup.use(
+    new Outside({
+      ...{ url: stack.url, secretKey: stack.secretKey, apiKey, journal: await journalOf("outside"), signal: until },
+      ...{ tenant: red!.tenant, tenantId: red!.tenantId, random: new Random(seed ^ 0x0075), sql, adminSql: looking },
+    }),
+  );
+  const operator = cleanup.use(
+    new Operator({
+      ...{ url: stack.url, apiKey, journal: await journalOf("operator"), random: new Random(seed ^ 0x0be7) },
+      ...{ workerIds: () => workerIds(red!.tenant), jobIds: () => own(), signal: until },
+    }),
+  );
   return {
-    ...{ tenants, workers, apps, liar },
+    ...{ tenants, workers, apps, liar, outside, operator },
     tellLiar: (ownIds, foreignIds) => [own, foreign] = [ownIds, foreignIds],
     roster: () => ({
       tenants: tenants.map(({ tenant, tenantId }) => ({ tenant, tenantId })),
-      apps: apps.map(({ settings: { name, tenant, folder } }) => ({ name, tenant, folder })),
+      apps: [
+        ...apps.map(({ settings: { name, tenant, folder } }) => ({ name, tenant, folder })),
+        { name: "outside", tenant: red!.tenant, folder: join(folder, "outside") },
+      ],
+      schedules: outside.schedules,
+      operator: join(folder, "operator"),
       workers: [
-        ...workers.map(({ workerId = "", settings: { name, tenant, slots, folder } }) => ({
-          ...{ name, workerId, tenant, slots, folder, lies: false },
+        ...workers.map(({ workerId = "", settings: { name, tenant, kit: { slots, labels, resources }, folder } }) => ({
+          ...{ name, workerId, tenant, slots, labels, resources, folder, lies: false },
         })),
         {
           ...{ name: "liar", workerId: liar.workerId ?? "", tenant: red!.tenant, slots: 2 },
-          ...{ folder: join(folder, "liar"), lies: true },
+          ...{ labels: {}, resources: {}, folder: join(folder, "liar"), lies: true },
         },
       ],
     }),

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Random } from "../../support/random.ts";
 import type { SubmitJob } from "../../../shared/contracts/jobs.ts";
+import { planWish, type PolicyName } from "./mix/policies.ts";
 
 /** What a handler of the campaign is to do with a job. */
 export const WorkPlan = z.object({
@@ -13,8 +14,11 @@ export const WorkPlan = z.object({
   /** Goes on after it was told to stop, and succeeds late. */
   ignoresAbort: z.boolean(),
   resultBytes: z.number(),
-  /** A resource that its worker holds from then on. */
+  /** The code of its failures, if not the usual one. */
+  failsWith: z.string().nullable(),
+  /** A resource that its worker holds from then on, or until the job ends. */
   holds: z.string().nullable(),
+  evicts: z.boolean(),
 });
 export type WorkPlan = z.output<typeof WorkPlan>;
 
@@ -22,6 +26,10 @@ export type WorkPlan = z.output<typeof WorkPlan>;
 export interface PlannedJob {
   readonly key: string;
   readonly submit: SubmitJob & { readonly idempotencyKey: string };
+  /** What of the mix it asks for. */
+  readonly policies: readonly string[];
+  /** In a request of its own, because it may be refused. */
+  readonly alone: boolean;
   /** Both apps of the tenant hand it in, at the same time. */
   readonly twice: boolean;
   /** Cancelled so long after it was handed in. */
@@ -30,8 +38,8 @@ export interface PlannedJob {
   readonly awaited: boolean;
 }
 
-/** Job number `index` of a tenant; the same for the same random numbers. */
-export function planJob(random: Random, tenant: string, index: number): PlannedJob {
+/** Job number `index` of a tenant; the same for the same random numbers. `only` is the one policy that it asks for. */
+export function planJob(random: Random, tenant: string, index: number, only?: PolicyName): PlannedJob {
   const key = `${tenant}-${index}`;
   const length = random.weighted({ short: 70, middling: 22, long: 8 });
   const milliseconds = length === "short"
@@ -40,26 +48,18 @@ export function planJob(random: Random, tenant: string, index: number): PlannedJ
     ? random.between(200, 1_200)
     : random.between(2_500, 7_000);
   const failsFinally = random.chance(0.03);
+  const wish = planWish(random, Date.now, only);
   const plan: WorkPlan = {
     milliseconds,
     reportEveryMs: random.between(100, 500),
-    failures: failsFinally ? 1 : random.chance(0.15) ? random.between(1, 2) : 0,
+    failures: wish.failsWith !== undefined ? 15 : failsFinally ? 1 : random.chance(0.15) ? random.between(1, 2) : 0,
     failsFinally,
     ignoresAbort: random.chance(0.1),
     resultBytes: random.chance(0.03) ? random.between(20_000, 60_000) : random.between(0, 200),
-    holds: random.chance(0.05) ? `model-${random.between(1, 3)}` : null,
+    failsWith: wish.failsWith ?? null,
+    holds: wish.holds ?? null,
+    evicts: wish.evicts ?? false,
   };
-  const limit = random.between(1, 3);
-  const lane = random.chance(0.15)
-    ? { concurrencyKey: `limit-${limit}-of-${random.between(1, 4)}`, concurrencyLimit: limit }
-    : {};
-  // A hard key outlives its worker for 5 s: then its jobs are another's.
-  const wish = random.weighted({ nothing: 80, hard: 6, soft: 8, resource: 6 });
-  const wanted: Pick<SubmitJob, "affinity" | "resourceRef"> = wish === "nothing"
-    ? {}
-    : wish === "resource"
-    ? { resourceRef: { name: `model-${random.between(1, 3)}`, mode: "soft", waitSeconds: random.between(0, 2) } }
-    : { affinity: { key: `${wish}-${random.between(1, 5)}`, mode: wish, keepSeconds: 5 } };
   // Shorter than the work: the server ends the attempt, and the handler succeeds too late.
   const isTooLong = length === "long" && random.chance(0.1);
   return {
@@ -68,22 +68,18 @@ export function planJob(random: Random, tenant: string, index: number): PlannedJ
       type: "campaign.work",
       payload: { tenant, key, plan },
       requires: ["compute/campaign"],
-      idempotencyKey: key,
       priority: random.chance(0.2) ? random.between(-2, 2) : 0,
       maxAttempts: random.chance(0.1) ? 3 : 15,
       retryBaseSeconds: 0.2,
       retryCapSeconds: 3,
       ...(isTooLong ? { attemptTimeoutSeconds: 2, maxAttempts: 2 } : {}),
-      ...lane,
-      ...wanted,
+      ...wish.submit,
+      idempotencyKey: key,
     },
+    policies: wish.names,
+    alone: wish.alone ?? false,
     twice: random.chance(0.3),
     cancelAfterMs: random.chance(0.04) ? random.between(0, 4_000) : null,
     awaited: random.chance(0.1),
   };
-}
-
-/** The limit that a concurrency key of the campaign has, by its name. */
-export function limitOf(concurrencyKey: string): number {
-  return Number(/^limit-(\d+)-/.exec(concurrencyKey)?.[1]);
 }

@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import type { Kit } from "./mix/kits.ts";
 import { type Proxy } from "./proxy.ts";
 
 const here = import.meta.dirname!;
@@ -10,7 +11,7 @@ export interface WorkerSettings {
   readonly name: string;
   readonly tenant: string;
   readonly enrollmentToken: string;
-  readonly slots: number;
+  readonly kit: Kit;
   /** A folder of its own, for its identity, its journal, its spool and its log. */
   readonly folder: string;
   /** Its way to the project. */
@@ -91,7 +92,9 @@ export class CampaignWorker implements AsyncDisposable {
   /** Starts a process with the identity it has, unless one runs. */
   start(): void {
     if (this.#child !== undefined || this.#isOver) return;
-    const { folder, name, slots, proxy, enrollmentToken } = this.settings;
+    const { folder, name, kit: { slots, labels, resources, claims }, proxy, enrollmentToken } = this.settings;
+    const named = (option: string, values: Readonly<Record<string, unknown>>) =>
+      Object.entries(values).flatMap(([key, value]) => [option, `${key}=${value}`]);
     this.#expected = false;
     this.#isOnline = false;
     this.#running.clear();
@@ -102,6 +105,7 @@ export class CampaignWorker implements AsyncDisposable {
         ...["--preload", join(here, "settable-clock.ts"), join(repository, "worker", "cli.ts")],
         ...["--url", proxy.url, "--identity", join(folder, "identity.json"), "--log-format", "json"],
         ...["--name", name, "--slots", String(slots), "--capability", "compute/campaign"],
+        ...[...named("--label", labels), ...named("--resource", resources), ...(claims ? ["--claim"] : [])],
         ...["--handlers", join(here, "handlers"), "--drain-seconds", "5"],
         ...(this.workerId === undefined ? ["--token", enrollmentToken] : []),
       ],

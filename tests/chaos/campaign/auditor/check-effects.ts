@@ -39,8 +39,8 @@ export function checkEffects({ roster, jobs, events, lateResults, commits, worke
     return undefined;
   }
 
-  for (const { id, status, attempts, result } of jobs) {
-    if (status !== "succeeded") continue;
+  for (const { id, type, status, attempts, result } of jobs) {
+    if (status !== "succeeded" || type === "muster.batch") continue;
     const wrong = doubt(result?.execution, id, attempts, "succeeded");
     if (wrong !== undefined) found.push({ kind: "unproven", what: `its result ${wrong}`, jobId: id });
   }

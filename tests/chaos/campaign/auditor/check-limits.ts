@@ -1,9 +1,13 @@
 import type { Evidence } from "./evidence.ts";
+import { askedOf } from "./asked.ts";
 import { isHeld, type JobState, replay } from "./history.ts";
 import type { Violation } from "./violation.ts";
 
 /** I5: after no commit does a worker hold more than its slots, or a concurrency key run more than its limit. */
-export function checkLimits({ roster, commits }: Evidence): Violation[] {
+export function checkLimits(evidence: Evidence): Violation[] {
+  const { roster, commits } = evidence;
+  const askedBy = askedOf(evidence);
+  const slotsOf = (jobId: string) => askedBy(jobId).resources?.["slots"] ?? 1;
   const found: Violation[] = [];
   const slots = new Map(roster.workers.map(({ workerId, slots }) => [workerId, slots]));
   const held = new Map<string, Set<string>>();
@@ -26,7 +30,7 @@ export function checkLimits({ roster, commits }: Evidence): Violation[] {
     for (const { after, jobId } of steps) {
       if (!isHeld(after)) continue;
       const at = new Date(atMs).toISOString();
-      const ofWorker = held.get(after.workerId)!.size;
+      const ofWorker = [...held.get(after.workerId)!].reduce((sum, id) => sum + slotsOf(id), 0);
       const most = slots.get(after.workerId);
       if (most === undefined) {
         found.push({ kind: "limit", what: `is held by the unknown worker ${after.workerId}`, jobId });

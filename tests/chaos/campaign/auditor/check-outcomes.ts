@@ -5,7 +5,7 @@ import type { Violation } from "./violation.ts";
 const terminal = new Set(["succeeded", "failed", "cancelled"]);
 
 /** I1, I2, I3: every submitted job exists, has one end, keeps it, and is the only one of its key. */
-export function checkOutcomes({ roster, jobs, events, commits, appJournals }: Evidence): Violation[] {
+export function checkOutcomes({ roster, jobs, events, letters, commits, appJournals }: Evidence): Violation[] {
   const found: Violation[] = [];
   const rows = new Map(jobs.map((job) => [job.id, job]));
   const tenantIds = new Map(roster.tenants.map(({ tenant, tenantId }) => [tenant, tenantId]));
@@ -18,7 +18,11 @@ export function checkOutcomes({ roster, jobs, events, commits, appJournals }: Ev
   for (const [name, answers] of byKey(appJournals)) {
     const ids = new Set(answers.filter(({ did }) => did === "submit").map(({ job }) => job!));
     const { key = "", tenant } = answers[0]!;
-    if (ids.size === 0) found.push({ kind: "lost", what: `${name} was handed in and never answered` });
+    const isRefused = answers.some(({ did }) => did === "refuse");
+    if (ids.size === 0 && !isRefused) {
+      found.push({ kind: "lost", what: `${name} was handed in and never answered` });
+    }
+    if (ids.size > 0 && isRefused) found.push({ kind: "doubled", what: `${name} was refused and answered` });
     if (ids.size > 1) found.push({ kind: "doubled", what: `${name} was answered as ${[...ids].join(" and ")}` });
     if (answers.filter(({ created }) => created).length > 1) {
       found.push({ kind: "doubled", what: `${name} was created twice, by the answers`, jobId: [...ids][0]! });
@@ -33,14 +37,23 @@ export function checkOutcomes({ roster, jobs, events, commits, appJournals }: Ev
     }
   }
 
-  const asked = new Set(byKey(appJournals).keys());
+  const asked = new Set(
+    [...byKey(appJournals)].flatMap(([name, answers]) => answers.every(({ did }) => did !== "refuse") ? [name] : []),
+  );
+  const repeated = new Map(letters.flatMap(({ job_id, replayed_as }) => replayed_as ? [[replayed_as, job_id]] : []));
+  const scheduled = new Set(roster.schedules?.map(({ id }) => id));
   const tenants = new Map(roster.tenants.map(({ tenant, tenantId }) => [tenantId, tenant]));
   const rowsOfKey = new Map<string, string>();
-  for (const { id, tenant_id, status, idempotency_key } of jobs) {
+  for (const { id, tenant_id, status, idempotency_key, retry_of, message } of jobs) {
     const tenant = tenants.get(tenant_id);
     if (tenant === undefined) continue;
-    const name = `${tenant}/${idempotency_key}`;
-    if (!asked.has(name)) found.push({ kind: "doubled", what: `nobody handed in ${name}`, jobId: id });
+    // What comes from elsewhere than an app has its own checks.
+    const name = idempotency_key === null
+      ? `${tenant}, a replay of ${retry_of} or message ${message?.id}`
+      : `${tenant}/${idempotency_key}`;
+    const isAsked = message !== null || scheduled.has(/^schedule:([^:]+):/.exec(idempotency_key ?? "")?.[1] ?? "") ||
+      (retry_of === null ? asked.has(name) : repeated.get(id) === retry_of);
+    if (!isAsked) found.push({ kind: "doubled", what: `nobody handed in ${name}`, jobId: id });
     const other = rowsOfKey.get(name);
     if (other !== undefined) found.push({ kind: "doubled", what: `${name} is also job ${other}`, jobId: id });
     rowsOfKey.set(name, id);
@@ -87,7 +100,7 @@ export function checkOutcomes({ roster, jobs, events, commits, appJournals }: Ev
     if (told && status !== row.status) {
       found.push({ kind: "doubled", what: `${app} was told ${status}, and it is ${row.status}`, jobId: row.id });
     }
-    if (did === "hear" && status === "succeeded" && execution !== row.result?.execution) {
+    if (did === "hear" && status === "succeeded" && execution !== (row.result?.execution ?? null)) {
       found.push({ kind: "doubled", what: `${app} was told another result than the one on record`, jobId: row.id });
     }
   }
@@ -98,7 +111,7 @@ export function checkOutcomes({ roster, jobs, events, commits, appJournals }: Ev
 function byKey(entries: readonly AppEntry[]): Map<string, AppEntry[]> {
   const grouped = new Map<string, AppEntry[]>();
   for (const entry of entries) {
-    if (entry.did !== "ask" && entry.did !== "submit") continue;
+    if (!["ask", "submit", "refuse"].includes(entry.did)) continue;
     const name = `${entry.tenant}/${entry.key}`;
     grouped.set(name, [...grouped.get(name) ?? [], entry]);
   }

@@ -1,5 +1,8 @@
 import { join } from "node:path";
 import postgres from "postgres";
+import type { SubmitJob } from "../../../../shared/contracts/jobs.ts";
+import { violations } from "../../../support/invariants.ts";
+import { type CampaignSchedule, queueName } from "../mix/outside.ts";
 import type { Commit } from "./wal.ts";
 
 /** A line of a worker's journal. */
@@ -23,6 +26,12 @@ export interface AppEntry {
   readonly job?: string;
   readonly jobs?: readonly string[];
   readonly created?: boolean;
+  /** What a job asked for besides its work, and the names of that. */
+  readonly asked?: Partial<SubmitJob>;
+  readonly policies?: readonly string[];
+  /** The jobs that it was answered to come after. */
+  readonly after?: readonly string[];
+  readonly wallMs?: number;
   readonly status?: string;
   readonly execution?: string | null;
   readonly got?: unknown;
@@ -33,6 +42,16 @@ export interface Roster {
   readonly tenants: readonly { readonly tenant: string; readonly tenantId: string }[];
   readonly workers: readonly RosterWorker[];
   readonly apps: readonly { readonly name: string; readonly tenant: string; readonly folder: string }[];
+  readonly schedules?: readonly CampaignSchedule[];
+  /** Where the operator's journal is. */
+  readonly operator?: string;
+}
+
+/** What an operator did. */
+export interface OperatorEntry {
+  readonly did: string;
+  readonly job?: string;
+  readonly worker?: string | null;
 }
 
 export interface RosterWorker {
@@ -40,6 +59,8 @@ export interface RosterWorker {
   readonly workerId: string;
   readonly tenant: string;
   readonly slots: number;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly resources?: Readonly<Record<string, number>>;
   readonly folder: string;
   readonly lies: boolean;
 }
@@ -50,8 +71,29 @@ export interface JobRow {
   readonly status: string;
   readonly worker_id: string | null;
   readonly attempts: number;
-  readonly result: { readonly execution?: unknown } | null;
+  readonly result: { readonly execution?: unknown; readonly [field: string]: unknown } | null;
   readonly idempotency_key: string | null;
+  readonly type: string;
+  readonly parent_id: string | null;
+  readonly retry_of: string | null;
+  readonly error: { readonly code?: string; readonly details?: Readonly<Record<string, unknown>> } | null;
+  readonly message: { readonly queue: string; readonly id: number } | null;
+  /** In milliseconds since the epoch, by the database's clock. */
+  readonly created_ms: number;
+}
+
+/** What was kept of a job that failed for good. */
+export interface LetterRow {
+  readonly job_id: string;
+  readonly replayed_as: string | null;
+}
+
+/** A message of the bridged queue; archived ones say what became of their jobs. */
+export interface MessageRow {
+  readonly id: number;
+  readonly key: string;
+  readonly isArchived: boolean;
+  readonly status: string | null;
 }
 
 export interface EventRow {
@@ -89,6 +131,13 @@ export interface Evidence {
   /** By worker id. */
   readonly workerJournals: ReadonlyMap<string, readonly WorkerEntry[]>;
   readonly appJournals: readonly AppEntry[];
+  readonly operatorJournal: readonly OperatorEntry[];
+  readonly letters: readonly LetterRow[];
+  readonly messages: readonly MessageRow[];
+  /** Runs that schedules were refused, by the id of the schedule. */
+  readonly refusedRuns: ReadonlyMap<string, string>;
+  /** What breaks the invariants of the tables now that all is quiet, in words. */
+  readonly disagreements: readonly string[];
 }
 
 /** Reads the database, as a superuser, and the journals. */
@@ -99,6 +148,7 @@ export async function gather(adminDbUrl: string, roster: Roster, commits: readon
   }
   const appJournals: AppEntry[] = [];
   for (const { folder } of roster.apps) appJournals.push(...await readJournal<AppEntry>(folder));
+  const operatorJournal = roster.operator === undefined ? [] : await readJournal<OperatorEntry>(roster.operator);
   const sql = postgres(adminDbUrl, { max: 1, onnotice: () => {} });
   try {
     return await sql.begin("isolation level repeatable read read only", async (tx) => ({
@@ -106,8 +156,19 @@ export async function gather(adminDbUrl: string, roster: Roster, commits: readon
       commits,
       workerJournals,
       appJournals,
+      operatorJournal,
       jobs: await tx<JobRow[]>`
-        select id, tenant_id, status, worker_id, attempts, result, idempotency_key from muster.jobs`,
+        select id, tenant_id, status, worker_id, attempts, result, idempotency_key, type, parent_id, retry_of, error,
+          policy -> 'message' as message, (extract(epoch from created_at) * 1000)::float8 as created_ms
+        from muster.jobs order by position`,
+      letters: await tx<LetterRow[]>`select job_id, replayed_as from muster.dead_letters`,
+      messages: await readMessages(tx),
+      refusedRuns: new Map(
+        (await tx<{ id: string; message: string }[]>`
+          select id, last_skip ->> 'message' as message from muster.schedules
+          where last_skip ->> 'reason' = 'refused'`).map(({ id, message }) => [id, message]),
+      ),
+      disagreements: await violations(tx),
       lateResults: await tx<LateResultRow[]>`
         select job_id, attempt, worker_id, status, result from muster.late_results`,
       events: (await tx<(Omit<EventRow, "sequence"> & { sequence: string })[]>`
@@ -117,6 +178,18 @@ export async function gather(adminDbUrl: string, roster: Roster, commits: readon
   } finally {
     await sql.end({ timeout: 1 });
   }
+}
+
+/** Of the bridged queue and its archive; none where there is no queue. */
+async function readMessages(tx: postgres.TransactionSql): Promise<MessageRow[]> {
+  const [row] = await tx`select to_regclass(${`pgmq.q_${queueName}`}) is not null as is_there`;
+  if (!row!.is_there) return [];
+  const rows = await tx<{ id: string; key: string; archived: boolean; status: string | null }[]>`
+    select msg_id::text as id, message ->> 'key' as key, false as archived, null as status
+    from ${tx(`pgmq.q_${queueName}`)}
+    union all
+    select msg_id::text, message ->> 'key', true, headers -> 'muster' ->> 'status' from ${tx(`pgmq.a_${queueName}`)}`;
+  return rows.map(({ id, key, archived, status }) => ({ id: Number(id), key, isArchived: archived, status }));
 }
 
 /** The last line may be cut short, where its process was killed while it wrote. Every other one must be whole. */

@@ -2,9 +2,14 @@ import postgres from "postgres";
 import { lastingWithoutArrays } from "../../../../local/lasting-sql.ts";
 import { type Commit, readCommits } from "./wal.ts";
 
-/** What of the database is watched: enough to know at every commit who held which attempt. */
+/** What of the database is watched: enough to know at every commit who held which attempt, and what kept back the others. */
 const watched: Readonly<Record<string, readonly string[]>> = {
-  jobs: ["id", "tenant_id", "status", "worker_id", "attempts", "concurrency_key"],
+  jobs: [
+    ...["id", "tenant_id", "status", "worker_id", "attempts", "concurrency_key", "waiting_for", "parent_id", "error"],
+    ...["idempotency_key", "released_count", "run_at", "started_at", "assigned_at", "updated_at"],
+  ],
+  worker_devices: ["id", "cordoned_at"],
+  resource_holders: ["tenant_id", "name", "worker_id"],
 };
 
 /** Rows to take over in one look. */

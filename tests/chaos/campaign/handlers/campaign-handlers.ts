@@ -21,7 +21,7 @@ const work = defineHandler({
     say({ did: "begin", tenant, key });
     signal.addEventListener("abort", () => say({ did: "abort", reason: String(signal.reason) }));
     // Whether or not the control plane can be told: the next job that is to hold it says so again.
-    if (plan.holds !== null) await resources.hold(plan.holds, { leaseSeconds: 10 }).catch(() => {});
+    if (plan.holds !== null) await resources.hold(plan.holds, { leaseSeconds: 30 }).catch(() => {});
     const endsAt = performance.now() + plan.milliseconds;
     for (let step = 1; performance.now() < endsAt; step += 1) {
       await pause(Math.min(endsAt - performance.now(), plan.reportEveryMs), plan.ignoresAbort ? undefined : signal);
@@ -35,9 +35,11 @@ const work = defineHandler({
     if (attempt <= plan.failures) {
       say({ did: "end", outcome: "failed", retryable: !plan.failsFinally });
       const details = { execution };
+      const code = plan.failsWith ?? "campaign_failure";
       if (plan.failsFinally) throw new FinalError("fails on purpose, for good", { code: "campaign_final", details });
-      throw Object.assign(new Error("fails on purpose"), { code: "campaign_failure", details });
+      throw Object.assign(new Error("fails on purpose"), { code, details });
     }
+    if (plan.holds !== null && plan.evicts) await resources.release(plan.holds, { evicted: true }).catch(() => {});
     const result = { execution, job: id, attempt, tenant, filling: "x".repeat(plan.resultBytes) };
     say({ did: "end", outcome: "succeeded" });
     return result;
