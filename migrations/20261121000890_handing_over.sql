@@ -4,6 +4,14 @@
 create function muster_private.assignments_json(job_ids uuid[]) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
+declare
+  -- Few jobs have any, and to ask for all at once costs less than to ask for each.
+  v_inputs constant jsonb := (
+    select jsonb_object_agg(i.job_id, i.ids)
+    from (
+      select n.job_id, jsonb_agg(n.artifact_id order by n.ordinal) as ids
+      from muster.job_inputs n where n.job_id = any (assignments_json.job_ids) group by n.job_id
+    ) i);
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -13,7 +21,7 @@ begin
       'expires_at', case when j.expires_at is not null then muster_private.iso(j.expires_at) end, 'secrets', j.secret_names, 'concurrency_key', j.concurrency_key,
       'concurrency_limit', case when j.concurrency_key is not null then (
         select k.max_running from muster.concurrency_keys k where k.tenant_id = j.tenant_id and k.key = j.concurrency_key) end,
-      'inputs', coalesce((select jsonb_agg(i.artifact_id order by i.ordinal) from muster.job_inputs i where i.job_id = j.id), '[]'))
+      'inputs', coalesce(v_inputs -> j.id::text, '[]'))
       order by j.priority desc, j.rank, j.position), '[]')
     from muster.jobs j
     where j.id = any (assignments_json.job_ids)
