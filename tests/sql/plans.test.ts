@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import {
+  clientOf,
   createTenant,
   createWorker,
   failed,
@@ -196,6 +197,38 @@ Deno.test("calls of workers look at few jobs of a table of medium size, too", as
   }
 });
 
+Deno.test("what an app reads of one job by its own token does not depend on how many it had", async (t) => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const [job] = await submit(db, tenant, {});
+  const [held] = await worker.claim();
+  await worker.complete([failed(held!)]);
+  await finishedJobs(db, job, 20_000);
+  await db.sql`
+    insert into muster.stored_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
+    select j.id, 1, j.tenant_id, 1, 'status', '{}', j.created_at from muster.jobs j on conflict do nothing`;
+  await db.sql`
+    insert into muster.late_results (job_id, attempt, tenant_id, worker_id, status, received_at)
+    select j.id, 1, j.tenant_id, ${worker.id}, 'failed', j.created_at from muster.jobs j on conflict do nothing`;
+  await db.sql`vacuum analyze`;
+  const session = await Session.open(db);
+  try {
+    for (const table of ["job_events", "stored_events", "late_results"]) {
+      await t.step(table, async () => {
+        const client = clientOf(tenant.id, tenant.executorId);
+        const scans = await session.scansOfQuery(client, `select * from muster.${table} where job_id = '${job.id}'`);
+        assert.ok(scans.some((scan) => scan.table !== "jobs" && scan.rows > 0), "it sees something");
+        for (const scan of scans) {
+          assert.ok(scan.rows <= 100, `${scan.node} looks at ${scan.rows} rows of ${scan.table}: ${scan.query}`);
+        }
+      });
+    }
+  } finally {
+    await session.close();
+  }
+});
+
 Deno.test("what a push costs does not depend on the size of the fleet", async (t) => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
@@ -247,8 +280,8 @@ Deno.test("what a push costs does not depend on the size of the fleet", async (t
 
 async function finishedJobs(db: TestDatabase, job: Answer, count: number): Promise<void> {
   await db.sql`
-    insert into muster.jobs (tenant_id, type, class_id, status, run_at, created_at, updated_at, finished_at)
-    select tenant_id, 'test', class_id, 'succeeded', run_at, created_at, updated_at, updated_at
+    insert into muster.jobs (tenant_id, executor_id, type, class_id, status, run_at, created_at, updated_at, finished_at)
+    select tenant_id, executor_id, 'test', class_id, 'succeeded', run_at, created_at, updated_at, updated_at
     from muster.jobs cross join generate_series(1, ${count}::integer) where id = ${job.id}`;
 }
 
@@ -396,10 +429,14 @@ class Session {
   }
 
   /** The scans of every statement inside of a call. */
-  async scans(actor: Actor, name: string, args: Args = {}): Promise<Scan[]> {
+  scans(actor: Actor, name: string, args: Args = {}): Promise<Scan[]> {
+    return this.scansOfQuery(actor, `select ${invocation(name, args)}`);
+  }
+
+  async scansOfQuery(actor: Actor, text: string): Promise<Scan[]> {
     await this.set("auto_explain.log_min_duration", "0");
     this.#notices.length = 0;
-    await this.#run(actor, `select ${invocation(name, args)}`);
+    await this.#run(actor, text);
     await this.set("auto_explain.log_min_duration", "-1");
     return this.#notices.filter((notice) => notice.startsWith("duration:"))
       .flatMap((notice) => {
