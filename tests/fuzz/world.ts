@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { SignJWT } from "jose";
 import { createTokenSigner } from "../../shared/auth/access-token.ts";
-import { Device, enrollDevice } from "../support/device.ts";
+import { claimJobs, Device, enrollDevice, type EnrolledDevice } from "../support/device.ts";
 import { addMembers, signUp } from "../support/members.ts";
 import { project } from "../support/project.ts";
 import { api, createApiKey, createEnrollmentToken, createTenant } from "../support/tenant.ts";
@@ -69,6 +69,10 @@ export async function createWorld(): Promise<World> {
     assert.equal(status, 201, JSON.stringify(body));
     return body.id ?? body.artifact.id;
   };
+  // While nothing else is queued.
+  const letters = [await failJob(app, worker), await failJob(app, worker)];
+  const letterOfOthers = await failJob(other, workerOfOthers, marked);
+  const schedule = { name: "fuzzed", cron: "0 0 1 1 *", job: { type: "a" } };
   const job = await made(app("/jobs", { json: { type: "a", notify: true } }));
   const ended = await made(app("/jobs", { json: { type: "a" } }));
   await app(`/jobs/${ended}/cancel`, { json: {} });
@@ -81,6 +85,11 @@ export async function createWorld(): Promise<World> {
     "job-of-others": await made(other("/jobs", { json: { ...marked, idempotencyKey: markOfOthers } })),
     "artifact": await made(app("/artifacts", { json: file })),
     "artifact-of-others": await made(other("/artifacts", { json: { ...file, name: markOfOthers } })),
+    "schedule": await made(app("/schedules", { json: schedule })),
+    "schedule-of-others": await made(other("/schedules", { json: { ...schedule, name: markOfOthers, job: marked } })),
+    "letter": letters[0]!,
+    "letter-to-dismiss": letters[1]!,
+    "letter-of-others": letterOfOthers,
     "worker": mine.enrolled.workerId,
     "worker-of-others": theirs.enrolled.workerId,
     "key-id": spareKey.id,
@@ -145,12 +154,15 @@ export async function createWorld(): Promise<World> {
       ? { ...names, "tenant": limited.id, "tenant-of-others": limited.id }
       : names;
     const held = once(holder.hold);
+    // What is deleted by one request is no schedule to the next.
+    const spareSchedule = once(() => made(app("/schedules", { json: { ...schedule, name: crypto.randomUUID() } })));
     // A machine whose key was changed cannot change it again as it was.
     const rotation = once(async () => {
       const { device, enrolled } = await enrollDevice(token.enrollmentToken, { name: "rotated" });
       return await device.rotateRequest(enrolled.workerId, await Device.create());
     });
-    const made: Record<string, () => Promise<string>> = {
+    const makers: Record<string, () => Promise<string>> = {
+      "new-schedule": spareSchedule,
       "proof": () => device.enrollProof(token.enrollmentToken),
       // Of an app of its own: an app has a number of keys.
       "new-key-id": async () => (await createApiKey(ours.id, { executorName: crypto.randomUUID() })).id,
@@ -166,7 +178,7 @@ export async function createWorld(): Promise<World> {
       "new-proof": async () => (await rotation()).newProof,
     };
     return async (name) => {
-      const make = Object.hasOwn(made, name) ? made[name] : undefined;
+      const make = Object.hasOwn(makers, name) ? makers[name] : undefined;
       return make === undefined ? (Object.hasOwn(own, name) ? own[name]! : `⟦${name}⟧`) : await make();
     };
   }
@@ -181,7 +193,9 @@ export async function createWorld(): Promise<World> {
 
   return {
     offer: {
-      ids: Object.keys(names).filter((name) => /^(tenant|job|artifact|worker|key-id|token-id|member)/.test(name))
+      ids: Object.keys(names).filter((name) =>
+        /^(tenant|job|artifact|worker|schedule|letter|key-id|token-id|member)/.test(name)
+      )
         .map((name) => `⟦${name}⟧`),
       credentials: Object.keys(credentials),
       callers: callersOf,
@@ -191,10 +205,17 @@ export async function createWorld(): Promise<World> {
           { userId: "⟦member⟧", email: undefined },
           { userId: undefined, email: "nobody@example.com" },
         ],
-        ...Object.fromEntries(["replayDeadLetters", "dismissDeadLetters"].map((name) => [name, [
-          { ids: ["⟦job⟧"], filter: undefined, cursor: undefined },
-          { ids: undefined, filter: {}, cursor: undefined },
-        ]])),
+        ...Object.fromEntries(
+          Object.entries({ replayDeadLetters: "⟦letter⟧", dismissDeadLetters: "⟦letter-to-dismiss⟧" }).map((
+            [name, id],
+          ) => [
+            name,
+            [
+              ...[id, "⟦job⟧", "⟦letter-of-others⟧"].map((id) => ({ ids: [id], filter: undefined, cursor: undefined })),
+              { ids: undefined, filter: {}, cursor: undefined },
+            ],
+          ]),
+        ),
         ...Object.fromEntries(["createSchedule", "changeSchedule"].map((name) => [name, [
           { startsAt: undefined, endsAt: undefined, catchUp: "last" },
           { startsAt: "2099-01-01T00:00:00Z", endsAt: "2100-01-01T00:00:00Z", overlap: "allow", catchUp: "all" },
@@ -225,6 +246,13 @@ export async function createWorld(): Promise<World> {
         "removeMember.userId": ["⟦member⟧", "⟦member-of-others⟧"],
         "revokeApiKey.id": ["⟦key-id⟧", "⟦key-id-of-others⟧"],
         "rotateApiKey.id": ["⟦new-key-id⟧", "⟦key-id⟧", "⟦key-id-of-others⟧"],
+        ...Object.fromEntries(
+          ["getSchedule", "changeSchedule", "pauseSchedule", "resumeSchedule", "runSchedule"].map((name) => [
+            `${name}.id`,
+            ["⟦schedule⟧", "⟦schedule-of-others⟧"],
+          ]),
+        ),
+        "deleteSchedule.id": ["⟦new-schedule⟧", "⟦schedule-of-others⟧"],
         "revokeEnrollmentToken.id": ["⟦token-id⟧", "⟦token-id-of-others⟧"],
         "createApiKey.expiresAt": "2099-01-01T00:00:00.000Z",
         "createEnrollmentToken.expiresAt": "2099-01-01T00:00:00.000Z",
@@ -274,6 +302,24 @@ const callersOf: Readonly<Record<string, string>> = {
     ].map((name) => [name, "admin"]),
   ),
 };
+
+/** A job that has failed for good, and so has a dead letter; its worker is gone again. */
+async function failJob(app: ReturnType<typeof api>, { rpc }: EnrolledDevice, more: object = {}): Promise<string> {
+  const { status, body } = await app("/jobs", { json: { type: "a", ...more, maxAttempts: 1 } });
+  assert.equal(status, 201, JSON.stringify(body));
+  // Of the labels that the job asks for, if it does.
+  const worker = { capabilities: ["compute/basic"], labels: body.labels, slots: 1, listening: false };
+  await rpc("hello", { worker, running: [] });
+  const [job] = await claimJobs(rpc);
+  assert.equal(job?.job_id, body.id);
+  const error = { code: "on_purpose", message: "Fails on purpose" };
+  await rpc("complete_jobs", {
+    results: [{ job_id: job.job_id, attempt: job.attempt, status: "failed", error }],
+    want: 0,
+  });
+  await rpc("goodbye");
+  return body.id;
+}
 
 /** A run asks more often than the usual limits let anybody. */
 async function raiseLimits(tenantId: string): Promise<void> {
