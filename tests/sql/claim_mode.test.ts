@@ -65,6 +65,18 @@ Deno.test("they are called once a second at most, and by the tick for what came 
   assert.equal((await calls()).length, 3);
 });
 
+Deno.test("they are not called for what only a cordoned one of them could take, until it is free again", async () => {
+  await using world = await createWorld(1);
+  const { db, tenant, claimers, calls } = world;
+  const operate = (name: string) => db.call(service, name, { caller: tenant.caller, worker_id: claimers[0]!.id });
+  await operate("cordon_worker");
+  await submit(db, tenant, {});
+  assert.deepEqual(await calls(), []);
+  await operate("uncordon_worker");
+  await tick(db);
+  assert.equal((await calls()).length, 1);
+});
+
 Deno.test("they are not called for what they cannot do, what a listening worker was given, or while none is there", async () => {
   await using world = await createWorld(1);
   const { db, tenant, claimers, calls } = world;
