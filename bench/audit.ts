@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
-import { startPostgres } from "../local/postgres.ts";
 import { createTenant, createWorker } from "../tests/support/actors.ts";
 import { TestDatabase } from "../tests/support/database.ts";
+import { laptopSettings, startCluster } from "./bench-cluster.ts";
 import { cpuSeconds } from "./cpu.ts";
 import { percentile } from "./statistics.ts";
 
@@ -14,41 +14,34 @@ type Cost = { cpuMs: number; ms: number; walBytes: number };
 export async function audit(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: { jobs: { type: "string", default: "400" } } });
   const jobs = Number(values.jobs);
-  const dataDir = await Deno.makeTempDir({ prefix: "muster-bench-" });
-  await Deno.chmod(dataDir, 0o711);
-  const cluster = await startPostgres({ dataDir, port: 0, ephemeral: true, log: () => {} });
-  try {
-    Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminDbUrl);
-    await using db = await TestDatabase.create();
-    const { texts, claims } = await prepare(db);
-    console.log(`
+  await using cluster = await startCluster(laptopSettings);
+  Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminUrl);
+  await using db = await TestDatabase.create();
+  const { texts, claims } = await prepare(db);
+  console.log(`
 ${jobs} jobs a run, ten times as many in batches; a tick after each 200; medians of ${runs} runs in turn, each a job; CPU is that of all of Postgres.
 
 | jobs a call | audit log          | CPU ms | ratio | wall ms | ratio | WAL bytes | ratio |
 | ----------: | ------------------ | -----: | ----: | ------: | ----: | --------: | ----: |`);
-    for (const batch of [1, 100]) {
-      // In batches a job costs a tenth.
-      const count = batch === 1 ? jobs : 10 * jobs;
-      const costs: Record<Variant, Cost[]> = { without: [], unsealed: [], with: [] };
-      for (let run = -1; run < runs; run++) {
-        for (const variant of variants) {
-          await db.sql.unsafe(texts[variant]);
-          const cost = await measure(db, cluster.pid, claims, count, batch);
-          // The first round fills caches.
-          if (run >= 0) costs[variant].push(cost);
-          await db.sql.unsafe(
-            `set session_replication_role = replica; delete from muster.jobs; delete from muster.stored_events;
-            delete from muster_private.audit_inbox; delete from muster.audit_log; delete from muster_private.audit_chains;
-            set session_replication_role = origin`,
-          );
-          await db.sql`vacuum`;
-        }
+  for (const batch of [1, 100]) {
+    // In batches a job costs a tenth.
+    const count = batch === 1 ? jobs : 10 * jobs;
+    const costs: Record<Variant, Cost[]> = { without: [], unsealed: [], with: [] };
+    for (let run = -1; run < runs; run++) {
+      for (const variant of variants) {
+        await db.sql.unsafe(texts[variant]);
+        const cost = await measure(db, cluster.pid, claims, count, batch);
+        // The first round fills caches.
+        if (run >= 0) costs[variant].push(cost);
+        await db.sql.unsafe(
+          `set session_replication_role = replica; delete from muster.jobs; delete from muster.stored_events;
+          delete from muster_private.audit_inbox; delete from muster.audit_log; delete from muster_private.audit_chains;
+          set session_replication_role = origin`,
+        );
+        await db.sql`vacuum`;
       }
-      for (const variant of variants) tell(batch, variant, costs);
     }
-  } finally {
-    await cluster.stop();
-    await Deno.remove(dataDir, { recursive: true }).catch(() => {});
+    for (const variant of variants) tell(batch, variant, costs);
   }
 }
 

@@ -1,4 +1,5 @@
-import { startPostgres } from "../local/postgres.ts";
+import { removeCluster, startPostgres } from "../local/postgres.ts";
+import { onInterrupt } from "./interrupt.ts";
 
 /**
  * What the server is told for every system that is compared, beside what the local stack sets. Not for a laptop, but
@@ -23,6 +24,9 @@ export const serverSettings: Record<string, string> = {
   jit: "off",
 };
 
+/** What the local stack sets, and no more. */
+export const laptopSettings: Record<string, string> = { fsync: "off" };
+
 export type BenchCluster = AsyncDisposable & {
   dataDir: string;
   /** Of the first process of Postgres, below which the others are. */
@@ -31,25 +35,33 @@ export type BenchCluster = AsyncDisposable & {
   adminUrl: string;
 };
 
-/** A Postgres 17 with the settings above, on data that is deleted at the end. */
+/** A Postgres 17 with these settings, on data that is deleted at the end. */
 export async function startCluster(settings: Record<string, string> = serverSettings): Promise<BenchCluster> {
   const dataDir = await Deno.makeTempDir({ prefix: "muster-bench-" });
   // Started by root, Postgres runs as another account, which has to get to its part of the folder.
   await Deno.chmod(dataDir, 0o711);
-  const remove = () => Deno.remove(dataDir, { recursive: true }).catch(() => {});
+  let server: Awaited<ReturnType<typeof startPostgres>> | undefined;
+  let ending: Promise<void> | undefined;
+  const end = () =>
+    ending ??= (async () => {
+      await server?.stop();
+      await removeCluster(dataDir);
+      await Deno.remove(dataDir, { recursive: true }).catch(() => {});
+    })();
+  const forget = onInterrupt(end);
   try {
-    const server = await startPostgres({ dataDir, port: 0, settings, log: () => {} });
-    return {
-      dataDir,
-      pid: server.pid,
-      adminUrl: server.adminDbUrl,
-      async [Symbol.asyncDispose]() {
-        await server.stop();
-        await remove();
-      },
-    };
+    server = await startPostgres({ dataDir, port: 0, settings, log: () => {} });
   } catch (error) {
-    await remove();
+    await end();
+    forget();
     throw error;
   }
+  const { pid, adminDbUrl: adminUrl } = server;
+  return {
+    ...{ dataDir, pid, adminUrl },
+    async [Symbol.asyncDispose]() {
+      await end();
+      forget();
+    },
+  };
 }

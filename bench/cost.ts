@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { sleep } from "../shared/sleep.ts";
 import type { MusterClient } from "../worker/index.ts";
-import { startLocalStack } from "../local/stack.ts";
+import { startBenchStack } from "./bench-stack.ts";
 import { createTenant } from "./bench-tenant.ts";
 import type { HolderReport } from "./fleet-protocol.ts";
 import { Holder } from "./holder.ts";
@@ -38,9 +38,7 @@ export async function cost(args: readonly string[]): Promise<void> {
   });
   const workers = Number(values.workers);
   const seconds = Number(values.seconds);
-  await using stack = await startLocalStack({
-    ephemeral: true,
-    log: () => {},
+  await using stack = await startBenchStack({
     realtime: { limits: { maxConnectedUsers: 4 * workers, maxMessagesPerSecond: 1_000_000 } },
   });
   const sql = postgres(stack.adminDbUrl, { max: 1, onnotice: () => {} });

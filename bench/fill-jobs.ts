@@ -2,49 +2,65 @@ import type postgres from "postgres";
 import type { TestDatabase } from "../tests/support/database.ts";
 
 const perStatement = 500_000;
+/** Ten thousand came in a second, the last of them now. */
+const between = "100 microseconds";
 
 /**
  * Many jobs like those that are there, in little time: so many copies of each. A model came about by the functions, so its
  * rows are as they must be; each copy gets an id, a place in the order and instants of its own, in every table that has
- * rows of the model. What stands for many jobs at once, such as the audit log and the tallies of workers, is left as it
- * is, so a model must not be held by a worker. Triggers and foreign keys are not asked. Answers the last copy.
+ * rows of the model. Models take turns, as do apps. What stands for many jobs at once, such as the audit log and the
+ * tallies of workers, is left as it is, so a model must not be held by a worker. Triggers and foreign keys are not asked.
+ * Answers the last copy.
  */
-export async function multiplyJobs(db: TestDatabase, models: readonly string[], copies: number): Promise<string> {
-  const tables = await tablesOfJobs(db.sql);
-  const perModel = Math.min(copies, perStatement);
-  const modelsAtOnce = Math.max(1, Math.floor(perStatement / perModel));
+export async function multiplyJobs(
+  db: TestDatabase,
+  models: readonly string[],
+  copies: number,
+  onProgress: (made: number) => void = () => {},
+): Promise<string> {
+  const tables = await tablesOfJobs(db.sql, models);
+  const total = copies * models.length;
+  const [start] = await db.sql`
+    select nextval('muster.job_positions')::float8 as position, muster_private.now() as at`;
+  await db.sql`select setval('muster.job_positions', ${start!["position"] + total}::float8::bigint)`;
   let last = "";
-  for (let first = 0; first < models.length; first += modelsAtOnce) {
-    for (let made = 0; made < copies; made += perModel) {
-      const some = models.slice(first, first + modelsAtOnce);
-      last = await multiply(db.sql, tables, some, Math.min(perModel, copies - made));
-    }
+  for (let made = 0; made < total;) {
+    const size = Math.min(perStatement, total - made);
+    last = await multiply(db.sql, tables, models, { made, size, total, ...start as unknown as Start });
+    made += size;
+    onProgress(made);
   }
   return last;
 }
+
+/** Before the first position of a copy, and when the last came about. */
+type Start = { position: number; at: Date };
 
 async function multiply(
   sql: postgres.Sql,
   tables: readonly Table[],
   models: readonly string[],
-  copies: number,
+  { made, size, total, position, at }: { made: number; size: number; total: number } & Start,
 ): Promise<string> {
   const [last] = await sql.begin(async (tx) => {
     await tx`set local session_replication_role = replica`;
-    // In the order of their ids, as random ones would be read and written all over the index.
+    // An id goes up with the time, as those of the functions do: milliseconds, a count within them, and chance.
     await tx`
       create temp table copies on commit drop as
-      select c.id, c.model, nextval('muster.job_positions') as position, row_number() over () as n from (
-        select gen_random_uuid() as id, m.id as model
-        from unnest(${models as string[]}::uuid[]) m (id) cross join generate_series(1, ${copies}::integer)
-        order by 1
-      ) c`;
+      select c.n, c.model, c.at - m.created_at as later, ${position}::float8::bigint + c.n as position,
+        (lpad(to_hex(floor(extract(epoch from c.at) * 1000)::bigint), 12, '0') || '7'
+          || lpad(to_hex(c.n % 4096), 3, '0') || substr(gen_random_uuid()::text, 20))::uuid as id
+      from (
+        select n, (${models as string[]}::uuid[])[(n - 1) % ${models.length}::integer + 1] as model,
+          ${at}::timestamptz - (${total}::integer - n) * ${between}::interval as at
+        from generate_series(${made + 1}::integer, ${made + size}::integer) n
+      ) c join muster.jobs m on m.id = c.model`;
     await tx`analyze copies`;
     for (const { name, key, columns } of tables) {
       const values = columns.map((column) => valueOf(column, key));
       await tx.unsafe(
         `insert into ${name} (${columns.map(({ name }) => name).join(", ")})
-        select ${values.join(", ")} from copies c join ${name} m on m.${key} = c.model order by c.n`,
+        select ${values.join(", ")} from copies c join ${name} m on m.${key} = c.model`,
       );
     }
     return await tx`select id from copies order by n desc limit 1`;
@@ -55,8 +71,8 @@ async function multiply(
 type Column = { name: string; type: string };
 type Table = { name: string; key: string; columns: Column[] };
 
-/** Where a job has rows: partitions are written through their table. */
-async function tablesOfJobs(sql: postgres.Sql): Promise<Table[]> {
+/** Where these jobs have rows: partitions are written through their table. */
+async function tablesOfJobs(sql: postgres.Sql, models: readonly string[]): Promise<Table[]> {
   const rows = await sql`
     select format('%I.%I', n.nspname, t.relname) as name, quote_ident(k.attname) as key, (
         select json_agg(json_build_object('name', quote_ident(a.attname), 'type', a.atttypid::regtype::text) order by a.attnum)
@@ -69,7 +85,15 @@ async function tablesOfJobs(sql: postgres.Sql): Promise<Table[]> {
       and k.attname = case t.relname when 'jobs' then 'id' else 'job_id' end
     where n.nspname in ('muster', 'muster_private') and t.relkind in ('r', 'p') and not t.relispartition
     order by t.relname <> 'jobs', t.relname`;
-  return rows as unknown as Table[];
+  const tables: Table[] = [];
+  for (const table of rows as unknown as Table[]) {
+    const [row] = await sql.unsafe(
+      `select exists (select from ${table.name} where ${table.key} = any ($1::uuid[])) as has_some`,
+      [models as string[]],
+    );
+    if (row!["has_some"]) tables.push(table);
+  }
+  return tables;
 }
 
 function valueOf({ name, type }: Column, key: string): string {
@@ -77,7 +101,6 @@ function valueOf({ name, type }: Column, key: string): string {
   if (name === "position") return "c.position";
   // As the functions rank a job of a flow that is alone.
   if (name === "rank") return "c.position * 1000000";
-  // Ten thousand a second, the last of them now.
-  if (type === "timestamp with time zone") return `m.${name} - (c.n * interval '100 microseconds')`;
+  if (type === "timestamp with time zone") return `m.${name} + c.later`;
   return `m.${name}`;
 }

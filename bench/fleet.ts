@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
 import postgres from "postgres";
-import { type LocalStack, startLocalStack } from "../local/stack.ts";
+import type { LocalStack } from "../local/stack.ts";
 import { defaultLimits } from "../local/realtime/limits.ts";
+import { startBenchStack } from "./bench-stack.ts";
 import { createTenant } from "./bench-tenant.ts";
 import { cpuSeconds } from "./cpu.ts";
 import type { HolderReport } from "./fleet-protocol.ts";
@@ -32,9 +33,7 @@ export async function fleet(args: readonly string[]): Promise<void> {
   const maxJoinsPerSecond = Number(values.joins);
   // Each worker joins two channels, and shall not meet the limit yet.
   const perSecond = Math.min(20, maxJoinsPerSecond / 3);
-  await using stack = await startLocalStack({
-    ephemeral: true,
-    log: () => {},
+  await using stack = await startBenchStack({
     // The service would let in 200 sockets. Joins and presence calls stay limited as they are there.
     realtime: { limits: { maxConnectedUsers: 4 * count, maxMessagesPerSecond: 1_000_000, maxJoinsPerSecond } },
   });

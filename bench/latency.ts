@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
-import { type LocalStack, startLocalStack } from "../local/stack.ts";
+import type { LocalStack } from "../local/stack.ts";
 import type { MusterClient } from "../worker/index.ts";
+import { startBenchStack } from "./bench-stack.ts";
 import { createTenant } from "./bench-tenant.ts";
+import { onInterrupt } from "./interrupt.ts";
 import { listenNotify } from "./listen-notify.ts";
 import { type Memory, memoryOf } from "./memory.ts";
 import { heading, percentile, row } from "./statistics.ts";
@@ -15,15 +17,17 @@ export type Samples = { started: number[]; seen: number[] };
 /** One idle worker, one job at a time: how long until the handler starts, and until the app sees the result. */
 export async function latency(): Promise<void> {
   const dataDir = await Deno.makeTempDir({ prefix: "muster-bench-" });
-  const silent = () => {};
+  const inFolder = { dataDir, ephemeral: false, ports: { gateway: 0, database: 0 } };
+  const removeData = () => Deno.remove(dataDir, { recursive: true }).catch(() => {});
+  onInterrupt(removeData);
   try {
     const cold = performance.now();
-    const first = await startLocalStack({ dataDir, ports: { gateway: 0, database: 0 }, log: silent });
+    const first = await startBenchStack(inFolder);
     const withoutData = performance.now() - cold;
     await first.stop();
 
     const again = performance.now();
-    await using stack = await startLocalStack({ dataDir, ports: { gateway: 0, database: 0 }, log: silent });
+    await using stack = await startBenchStack(inFolder);
     const withData = performance.now() - again;
     // The launcher is this process: all that it started hangs below it, Postgres too.
     const atRest = await memoryOf([Deno.pid, ...Object.values(stack.pids)]);
@@ -49,7 +53,7 @@ stack after the run, resident           ${inMegabytes(afterwards)}
 worker script after 220 jobs, resident  ${inMegabytes(on.worker)}
 worker script, our code                 ${(await sourceBytes() / 1024).toFixed(0)} KB`);
   } finally {
-    await Deno.remove(dataDir, { recursive: true }).catch(silent);
+    await removeData();
   }
 }
 
@@ -103,6 +107,11 @@ export async function withWorker<T extends object>(
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
+  const kill = () => {
+    child.kill("SIGKILL");
+    return child.status;
+  };
+  const forget = onInterrupt(kill);
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (let text = ""; !text.includes('"worker.online"');) {
@@ -118,8 +127,12 @@ export async function withWorker<T extends object>(
     child.kill("SIGTERM");
     await drained;
     return { ...times, worker };
+  } catch (error) {
+    await kill();
+    throw error;
   } finally {
     await child.status;
+    forget();
     await Deno.remove(identity).catch(() => {});
   }
 }

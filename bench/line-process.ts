@@ -1,9 +1,12 @@
+import { onInterrupt } from "./interrupt.ts";
+
 /** A process that is told things and answers them, a line of JSON each. */
 export class LineProcess {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #lines: ReadableStreamDefaultReader<string>;
   readonly #command: string;
+  readonly #forget: () => void;
   #rest = "";
 
   constructor(command: string, args: readonly string[]) {
@@ -12,6 +15,10 @@ export class LineProcess {
       args: [...args],
       ...{ stdin: "piped", stdout: "piped", stderr: "inherit" },
     }).spawn();
+    this.#forget = onInterrupt(() => {
+      this.#child.kill("SIGKILL");
+      return this.#child.status;
+    });
     this.#input = this.#child.stdin.getWriter();
     this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
@@ -54,6 +61,7 @@ export class LineProcess {
   }
 
   async #close(): Promise<void> {
+    this.#forget();
     await this.#lines.cancel();
     await this.#input.abort().catch(() => {});
   }

@@ -5,6 +5,7 @@ import { core } from "./core.ts";
 import { cost } from "./cost.ts";
 import { explain } from "./explain.ts";
 import { fleet } from "./fleet.ts";
+import { listenForInterrupts, untilInterrupted } from "./interrupt.ts";
 import { latency } from "./latency.ts";
 import { limits } from "./limits.ts";
 import { tick } from "./tick.ts";
@@ -49,15 +50,26 @@ if (isNamed && !(first in benches)) {
   process.exit(2);
 }
 if (first === "--help" || first === "-h") console.log(usage());
-else if (isNamed) await benches[first]!.run(rest);
-else await compare(process.argv.slice(2));
+else await run();
 process.exit();
+
+async function run(): Promise<void> {
+  listenForInterrupts();
+  try {
+    if (isNamed) await benches[first!]!.run(rest);
+    else await compare(process.argv.slice(2));
+  } catch (error) {
+    await untilInterrupted();
+    throw error;
+  }
+}
 
 function usage(): string {
   return `npm run bench [-- --quick] [--durable] [--only PART,…] [--size NAME=NUMBER …] [--out FOLDER]
 
-Measures Muster beside graphile-worker, pg-boss and pgbench. --quick takes less than five minutes, all of it hours of a
-machine that does nothing else; only the latter, without other options, replaces the figures in bench/README.md.
+Measures Muster beside graphile-worker, pg-boss and pgbench. --quick takes less than five minutes, all of it some forty
+on a machine that does nothing else. Without other options it replaces the figures in bench/README.md, and so does all
+that goes there by --out bench; --only measures parts again and leaves the others as they are in the folder.
 
 npm run bench -- NAME [options]
 

@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
 import type postgres from "postgres";
-import { startPostgres } from "../local/postgres.ts";
 import { succeeded } from "../tests/support/actors.ts";
 import { service, TestDatabase } from "../tests/support/database.ts";
+import { laptopSettings, startCluster } from "./bench-cluster.ts";
 import { cpuSeconds } from "./cpu.ts";
 import { fillFleet, type Fleet, fleetWorker } from "./fill-fleet.ts";
 import { useRealClock } from "./muster-core.ts";
@@ -21,42 +21,35 @@ export async function tick(args: readonly string[]): Promise<void> {
   });
   const size = { workers: Number(values.workers), jobs: Number(values.jobs) };
   const lost = Math.min(1000, size.workers / 10);
-  const dataDir = await Deno.makeTempDir({ prefix: "muster-bench-" });
-  await Deno.chmod(dataDir, 0o711);
-  const cluster = await startPostgres({ dataDir, port: 0, ephemeral: true, log: () => {} });
-  try {
-    Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminDbUrl);
-    await using db = await TestDatabase.create();
-    await useRealClock(db);
-    const began = performance.now();
-    const fleet = await fillFleet(db, size);
-    console.log(`
+  await using cluster = await startCluster(laptopSettings);
+  Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminUrl);
+  await using db = await TestDatabase.create();
+  await useRealClock(db);
+  const began = performance.now();
+  const fleet = await fillFleet(db, size);
+  console.log(`
 ${size.workers} workers, ${size.jobs} jobs: ${JSON.stringify(fleet.counts)}
 (filled in ${((performance.now() - began) / 1000).toFixed(0)} s; Postgres with 48 MB of shared buffers, fsync off)
 
 | ${"milliseconds".padEnd(60)} | median |    min |    max | runs |
 | ${"-".repeat(60)} | -----: | -----: | -----: | ---: |`);
 
-    await db.call(service, "tick");
-    const idle = await repeat(() => rolledBack(db, () => Promise.resolve()));
-    tell("tick with nothing to do", idle.flat().map(({ milliseconds }) => milliseconds));
+  await db.call(service, "tick");
+  const idle = await repeat(() => rolledBack(db, () => Promise.resolve()));
+  tell("tick with nothing to do", idle.flat().map(({ milliseconds }) => milliseconds));
 
-    for (const who of ["waiting", "assigned"] as const) {
-      const what = { waiting: "that wait for a free slot", assigned: "that idle workers take at once" }[who];
-      // A full worker holds two jobs, so half as many of them hold as many jobs.
-      const ids = who === "waiting" ? fleet.fullIds.slice(0, lost) : fleet.halfIds.slice(0, lost);
-      const ticks = await repeat(() => rolledBack(db, (sql) => silence(sql, ids)));
-      const held = who === "waiting" ? 2 * lost : lost;
-      tell(`${lost} workers lost with ${held} jobs ${what}: tick`, ticks.flat().map((each) => each.milliseconds));
-      tell("  all its ticks together", ticks.map((each) => each.reduce((sum, next) => sum + next.milliseconds, 0)));
-      console.log(`    ${ticks[0]!.map(({ answer }) => JSON.stringify(answer)).join("\n    ")}`);
-    }
-    await measureCalls(db, cluster.pid, fleet);
-    await measureDuringTick(db, fleet, lost);
-  } finally {
-    await cluster.stop();
-    await Deno.remove(dataDir, { recursive: true }).catch(() => {});
+  for (const who of ["waiting", "assigned"] as const) {
+    const what = { waiting: "that wait for a free slot", assigned: "that idle workers take at once" }[who];
+    // A full worker holds two jobs, so half as many of them hold as many jobs.
+    const ids = who === "waiting" ? fleet.fullIds.slice(0, lost) : fleet.halfIds.slice(0, lost);
+    const ticks = await repeat(() => rolledBack(db, (sql) => silence(sql, ids)));
+    const held = who === "waiting" ? 2 * lost : lost;
+    tell(`${lost} workers lost with ${held} jobs ${what}: tick`, ticks.flat().map((each) => each.milliseconds));
+    tell("  all its ticks together", ticks.map((each) => each.reduce((sum, next) => sum + next.milliseconds, 0)));
+    console.log(`    ${ticks[0]!.map(({ answer }) => JSON.stringify(answer)).join("\n    ")}`);
   }
+  await measureCalls(db, cluster.pid, fleet);
+  await measureDuringTick(db, fleet, lost);
 }
 
 export async function repeat<T>(act: () => Promise<T>): Promise<T[]> {

@@ -2,15 +2,19 @@ import process from "node:process";
 import postgres from "postgres";
 import { type BenchCluster, serverSettings } from "../bench-cluster.ts";
 import { cpuSeconds } from "../cpu.ts";
-import type { Cost, Outcome, Results, Series } from "./outcome.ts";
+import { type Cost, noResults, type Outcome, type Results, type Series } from "./outcome.ts";
+import type { Run } from "./run.ts";
 import type { Sizes } from "./sizes.ts";
 
 /** What a measured act took. */
 export type Spent = { ms: number; serverMicroseconds: number; clientMicroseconds: number; walBytes: number };
 
 /** What every part of the comparison works with, and where it leaves what it found. */
-export class Context {
-  readonly results: Results = { outcomes: [], series: [], costs: [], floor: [], peers: {}, peersGrowth: [] };
+export class Context implements AsyncDisposable {
+  /** Of the part that is being measured. */
+  results: Results = noResults();
+  #run: Run | undefined;
+  readonly #began = performance.now();
   readonly #admin: postgres.Sql;
 
   constructor(
@@ -21,13 +25,27 @@ export class Context {
     this.#admin = postgres(cluster.adminUrl, { max: 1, onnotice: () => {} });
   }
 
-  /** A line of progress, on the error output so that the tables can be redirected. */
-  say(text: string): void {
-    console.error(`${new Date().toISOString().slice(11, 19)}  ${text}`);
+  /** The next part has the context. */
+  begin(results: Results, run: Run): void {
+    this.results = results;
+    this.#run = run;
   }
 
-  add(...outcomes: Outcome[]): void {
+  /** A line of progress, on the error output so that the tables can be redirected. */
+  say(text: string): void {
+    const seconds = Math.floor((performance.now() - this.#began) / 1000);
+    console.error(`${String(Math.floor(seconds / 60)).padStart(3)}:${String(seconds % 60).padStart(2, "0")}  ${text}`);
+  }
+
+  /** What is found is kept at once. */
+  async add(...outcomes: Outcome[]): Promise<void> {
     this.results.outcomes.push(...outcomes);
+    await this.#run?.save();
+  }
+
+  /** A rate of graphile-worker's in each round, if the part that measures it has been, today or before. */
+  peerRates(of: "drain" | "submit"): readonly number[] | undefined {
+    return this.#run?.results.peers[of];
   }
 
   draw(...series: Series[]): void {
@@ -82,7 +100,15 @@ export class Context {
     return row!["server_version"];
   }
 
-  async end(): Promise<void> {
+  /** What the server was told, as far as it matters to what is measured. */
+  async serverSettings(): Promise<Record<string, string>> {
+    const rows = await this.#admin`
+      select name, current_setting(name) as value from pg_settings
+      where source = 'command line' and name !~ '^(log_|listen_|unix_|port$|timezone$)' order by name`;
+    return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.#admin.end();
   }
 

@@ -38,7 +38,7 @@ export async function cycle(context: Context): Promise<void> {
   const [first, last] = [slices.slice(0, count / 10), slices.slice(-count / 10)];
   const [before, after] = [rateOf(first, slice), rateOf(last, slice)];
   const ratio = after.median / before.median;
-  context.add({
+  await context.add({
     id: "cycle",
     measure: `submit and drain, ${jobs} jobs cycled without a pause: last tenth against the first`,
     aim: { text: "≥ 0.9", of: "ratio", atLeast: 0.9 },

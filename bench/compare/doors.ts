@@ -1,6 +1,7 @@
 import postgres from "postgres";
-import { type LocalStack, startLocalStack } from "../../local/stack.ts";
+import type { LocalStack } from "../../local/stack.ts";
 import type { MusterClient } from "../../worker/index.ts";
+import { startBenchStack } from "../bench-stack.ts";
 import { createTenant } from "../bench-tenant.ts";
 import { cpuSeconds } from "../cpu.ts";
 import { Holder } from "../holder.ts";
@@ -15,7 +16,7 @@ const crowd = 10;
 /** The same through the public doors: a local stack, whose Postgres has the same settings, and real workers. */
 export async function doors(context: Context): Promise<void> {
   context.say("starting a local stack");
-  await using stack = await startLocalStack({ ephemeral: true, log: () => {}, postgresSettings: context.settings });
+  await using stack = await startBenchStack({ postgresSettings: context.settings });
   const sql = postgres(stack.adminDbUrl, { max: 2, onnotice: () => {} });
   try {
     const { app, token } = await createTenant(stack);
@@ -49,7 +50,7 @@ async function oneAtATime(
   });
   const p50 = (of: "floor" | "started") => rounds.map((round) => percentile(round[of], 0.5));
   const bound = 5 * median(p50("floor")) + 10;
-  context.add({
+  await context.add({
     id: "latency",
     measure: "submit → handler start, idle worker, through function and Realtime, p50",
     aim: { text: `≤ 5 × the LISTEN/NOTIFY floor + 10 ms (${bound.toFixed(1)} ms)`, of: "figure", atMost: bound },
@@ -105,21 +106,20 @@ async function manyAtOnce(
         .join(", "),
     );
   }
-  const peers = context.results.peers;
-  context.add({
+  await context.add({
     id: "submit-function",
     measure: "submit through the function, 1,000 a call",
     aim: { text: "≥ 0.3 × graphile's add_jobs", of: "ratio", atLeast: 0.3 },
     unit: "per second",
     figure: figureOf(submitted),
-    ...against(submitted, peers["submit"], "graphile batched"),
+    ...against(submitted, context.peerRates("submit"), "graphile batched"),
   }, {
     id: "drain-data-api",
     measure: "drain through the Data API by one worker process, batches of 100",
     aim: { text: "≥ 0.5 × graphile batched", of: "ratio", atLeast: 0.5 },
     unit: "per second",
     figure: figureOf(drained),
-    ...against(drained, peers["drain"], "graphile batched"),
+    ...against(drained, context.peerRates("drain"), "graphile batched"),
     note: `CPU in µs a job: ${cpu.at(-1)}`,
   });
 }
@@ -145,7 +145,7 @@ async function saturated(
       await untilDone(sql, await submit(app, jobs));
       figures.push((await messages(sql) - before) / jobs);
     }
-    context.add({
+    await context.add({
       id: "messages-saturated",
       measure: `Realtime messages a job, saturated: ${jobs} jobs at once for ${crowd} workers`,
       aim: { text: "≤ 0.05", of: "figure", atMost: 0.05 },

@@ -24,34 +24,84 @@ type Point = {
   cpu: number[];
 };
 
-/** Whether backlog, other people's jobs and history cost a claim or a drain anything. */
-export async function growth(context: Context): Promise<void> {
+/** Whether a longer queue costs a claim or a drain anything. */
+export async function queued(context: Context): Promise<void> {
+  const { backlogs } = context.sizes;
+  const [base, ...larger] = backlogs.map((jobs) => ({ id: `queued-${jobs}`, about: queue(jobs), queued: jobs }));
+  await compareGrowth(context, base!, larger, (points) => {
+    const line = (of: "claims" | "rates") =>
+      points.map((point, n): [number, number] => [backlogs[n]!, median(point[of])]);
+    context.draw(
+      { plot: "claim", name: "Muster, claim of one job", points: line("claims") },
+      { plot: "growth", name: "Muster, drain in batches of 100", points: line("rates") },
+    );
+  });
+}
+
+/** Whether jobs that only others can do cost anything. */
+export async function others(context: Context): Promise<void> {
+  const { backlogs, others: jobs, requirementSets } = context.sizes;
+  const least = backlogs[0]!;
+  const fillings = requirementSets.map((sets): Filling => ({
+    id: `others-${sets}`,
+    about: `${count(jobs)} jobs that only others can do, in ${setsOf(sets)}`,
+    queued: least,
+    fill: ({ muster }) => fillRequirementSets(muster, jobs, sets),
+  }));
+  await compareGrowth(context, { id: "base", about: queue(least), queued: least }, fillings, ([base, ...points]) => {
+    context.draw(...points.map(({ rates }, n) => ({
+      plot: "others",
+      name: `Muster, ${setsOf(requirementSets[n]!)}`,
+      points: [[1, median(base!.rates)], [jobs, median(rates)]] as [number, number][],
+    })));
+  });
+}
+
+/** Whether what has been costs anything. */
+export async function finished(context: Context): Promise<void> {
+  const { backlogs, finished: jobs } = context.sizes;
+  const least = backlogs[0]!;
+  await compareGrowth(context, { id: "base", about: queue(least), queued: least }, [{
+    id: "finished",
+    about: `${count(jobs)} finished jobs in the tables`,
+    queued: least,
+    fill: (point) => fillFinished(context, point, jobs),
+  }]);
+}
+
+type Filling = {
+  id: string;
+  about: string;
+  /** Jobs that its workers can do. */
+  queued: number;
+  /** What should not matter. */
+  fill?: (point: Point) => Promise<void>;
+};
+
+/** The points take turns, and are held against the base, which is beside them in each round. */
+async function compareGrowth(
+  context: Context,
+  base: Filling,
+  others: readonly Filling[],
+  draw: (points: Point[]) => void = () => {},
+): Promise<void> {
   const { sizes } = context;
   await using stack = new AsyncDisposableStack();
   const points: Point[] = [];
-  const add = async (id: string, about: string, queued: number, fill?: (point: Point) => Promise<void>) => {
-    context.say(`filling: ${about}`);
-    const point = await createPoint(stack.use(await MusterCore.create(context.cluster)), { id, about });
-    await refill(point, queued);
-    await fill?.(point);
-    await context.vacuum(point.muster.db.url);
-    points.push(point);
+  // Each in a database of its own, so they are filled side by side.
+  const left = [base, ...others].map((filling, n) => ({ ...filling, n }));
+  const fill = async () => {
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const { id, about, queued, fill, n } = next;
+      context.say(`filling: ${about}`);
+      const point = await createPoint(stack.use(await MusterCore.create(context.cluster)), { id, about });
+      await refill(point, queued);
+      await fill?.(point);
+      await context.vacuum(point.muster.db.url);
+      points[n] = point;
+    }
   };
-  const [least, ...larger] = sizes.backlogs as [number, ...number[]];
-  await add("base", `${count(least)} matching jobs queued`, least);
-  for (const queued of larger) await add(`queued-${queued}`, `${count(queued)} matching jobs queued`, queued);
-  for (const sets of sizes.requirementSets) {
-    const about = `${count(sizes.others)} jobs that only others can do, in ${count(sets)} requirement set${
-      sets === 1 ? "" : "s"
-    }`;
-    await add(`others-${sets}`, about, least, ({ muster }) => fillRequirementSets(muster, sizes.others, sets));
-  }
-  await add(
-    "finished",
-    `${count(sizes.finished)} finished jobs in the tables`,
-    least,
-    (point) => fillFinished(point, sizes.finished),
-  );
+  await Promise.all([fill(), fill()]);
 
   for (let round = 0; round <= sizes.runs; round++) {
     context.say(`growth, ${round === 0 ? "warming up" : `round ${round} of ${sizes.runs}`}`);
@@ -72,9 +122,8 @@ export async function growth(context: Context): Promise<void> {
       point.cpu.push(drained.serverMicroseconds / jobs);
     }
   }
-  const [base, ...others] = points as [Point, ...Point[]];
-  for (const point of others) tell(context, point, base);
-  drawGrowth(context, points);
+  draw(points);
+  for (const point of points.slice(1)) await tell(context, point, points[0]!);
 }
 
 async function refill(point: Point, jobs: number): Promise<void> {
@@ -90,16 +139,18 @@ async function createPoint(muster: MusterCore, { id, about }: { id: string; abou
 }
 
 /** Jobs that came, were done and left what they leave. */
-async function fillFinished({ muster }: Point, jobs: number): Promise<void> {
+async function fillFinished(context: Context, { muster }: Point, jobs: number): Promise<void> {
   const [worker] = await muster.createWorkers(1, 1, ["bench/finished"]);
   await muster.submit(1, { requires: ["bench/finished"] });
   const [assignment] = await worker!.claim(1);
   await worker!.complete([succeeded(assignment!, true)]);
-  await multiplyJobs(muster.db, [assignment!.job_id], jobs);
+  await multiplyJobs(muster.db, [assignment!.job_id], jobs, (made) => {
+    if (made % 1_000_000 === 0) context.say(`${count(made)} finished jobs`);
+  });
 }
 
-function tell(context: Context, { id, about, claims, rates, cpu }: Point, base: Point): void {
-  context.add(
+async function tell(context: Context, { id, about, claims, rates, cpu }: Point, base: Point): Promise<void> {
+  await context.add(
     {
       ...{ id: `claim-${id}`, measure: `claim latency with ${about}`, aim: flat, unit: "ms" },
       figure: figureOf(claims),
@@ -117,30 +168,15 @@ function tell(context: Context, { id, about, claims, rates, cpu }: Point, base: 
   );
 }
 
-function drawGrowth(context: Context, points: readonly Point[]): void {
-  const { backlogs, others, requirementSets } = context.sizes;
-  const queued = points.slice(0, backlogs.length);
-  context.draw(
-    {
-      plot: "claim",
-      name: "Muster, claim of one job",
-      points: queued.map(({ claims }, n) => [backlogs[n]!, median(claims)]),
-    },
-    {
-      plot: "growth",
-      name: "Muster, drain in batches of 100",
-      points: queued.map(({ rates }, n) => [backlogs[n]!, median(rates)]),
-    },
-    ...requirementSets.map((sets) => ({
-      plot: "others",
-      name: `Muster, ${count(sets)} requirement set${sets === 1 ? "" : "s"}`,
-      points: [points[0]!, points.find(({ id }) => id === `others-${sets}`)!]
-        .map(({ rates }, n): [number, number] => [n === 0 ? 1 : others, median(rates)]),
-    })),
-  );
+function queue(jobs: number): string {
+  return `${count(jobs)} matching jobs queued`;
 }
 
-export function count(jobs: number): string {
+function setsOf(sets: number): string {
+  return `${count(sets)} requirement set${sets === 1 ? "" : "s"}`;
+}
+
+function count(jobs: number): string {
   if (jobs >= 1_000_000 && jobs % 1_000_000 === 0) return `${jobs / 1_000_000} M`;
   return jobs >= 1000 && jobs % 1000 === 0 ? `${jobs / 1000} k` : String(jobs);
 }

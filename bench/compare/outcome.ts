@@ -52,3 +52,21 @@ export type Results = {
   peers: Record<string, number[]>;
   peersGrowth: PeerGrowth[];
 };
+
+export function noResults(): Results {
+  return { outcomes: [], series: [], costs: [], floor: [], peers: {}, peersGrowth: [] };
+}
+
+/** Those of several parts as one, in their order. */
+export function allOf(parts: readonly Results[]): Results {
+  const all = noResults();
+  for (const { outcomes, series, costs, floor, peers, peersGrowth } of parts) {
+    all.outcomes.push(...outcomes);
+    all.series.push(...series);
+    all.costs.push(...costs);
+    all.floor.push(...floor);
+    Object.assign(all.peers, peers);
+    all.peersGrowth.push(...peersGrowth);
+  }
+  return all;
+}

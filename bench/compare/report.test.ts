@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
-import { isMet, type Outcome, type Results } from "./outcome.ts";
-import { type Circumstances, digits, format, reportOf, table, withResults } from "./report.ts";
+import { isMet, noResults, type Outcome, type Results } from "./outcome.ts";
+import { digits, format, type MeasuredPart, reportOf, table, withResults } from "./report.ts";
+import type { Circumstances } from "./run.ts";
+import { quickSizes } from "./sizes.ts";
 
 const about: Circumstances = {
-  ...{ date: "2026-11-21", commit: "abc1234", mode: "full", machine: "2 cores (virtual)", load: [0.1, 2.34] },
-  ...{ postgres: "17.10", settings: { fsync: "off" }, peers: { "pg-boss": "12.35.0" }, runs: 5 },
+  ...{ mode: "full", machine: "2 cores (virtual), 4 GB of memory", postgres: "17.10", settings: { fsync: "off" } },
+  ...{ peers: { "pg-boss": "12.35.0" }, sizes: quickSizes },
+};
+const complete: MeasuredPart = {
+  name: "throughput",
+  run: { date: "2026-11-21", commit: "abc1234", minutes: 3.14, load: [0.1, 2.34], end: "complete" },
 };
 
 const drain: Outcome = {
@@ -16,7 +22,7 @@ const drain: Outcome = {
 };
 
 function resultsOf(...outcomes: Outcome[]): Results {
-  return { outcomes, series: [], costs: [], floor: [], peers: {}, peersGrowth: [] };
+  return { ...noResults(), outcomes };
 }
 
 Deno.test("digits() keeps three that count, and groups thousands", () => {
@@ -46,7 +52,7 @@ Deno.test("isMet() calls nothing met that was not measured", () => {
 
 Deno.test("reportOf() says what was aimed at, what came out and whether that is enough", () => {
   const missed: Outcome = { ...drain, measure: "claim", ratio: { median: 0.5, min: 0.4, max: 0.6 } };
-  const text = reportOf(resultsOf(drain, missed), about);
+  const text = reportOf(resultsOf(drain, missed), about, [complete]);
   const rows = text.split("\n").filter((line) => /^\| (drain|claim) /.test(line));
   assert.match(
     rows[0]!,
@@ -54,11 +60,27 @@ Deno.test("reportOf() says what was aimed at, what came out and whether that is 
   );
   assert.match(rows[1]!, /\*\*missed\*\* \|$/);
   assert.match(text, /^- drain: 4 workers$/m);
-  assert.match(text, /load 0\.1 before and 2\.3 after\. PostgreSQL 17\.10 with `fsync=off`\./);
+  assert.match(text, /^Measured on 2 cores .* PostgreSQL 17\.10 with `fsync=off`\. pg-boss 12\.35\.0\.$/m);
+  assert.match(text, /^\| throughput \| 2026-11-21 +\| abc1234 \| 3\.1 +\| 0\.1 +\| 2\.3 +\|$/m);
+  assert.ok(!text.includes("Not all of it is here"));
+});
+
+Deno.test("reportOf() says first what a cut run lacks", () => {
+  const run = complete.run!;
+  const text = reportOf(resultsOf(drain), about, [
+    complete,
+    { name: "doors", run: { ...run, end: "failed: no stack" } },
+    { name: "cycle", run: { ...run, end: null } },
+    { name: "tick", run: undefined },
+  ]);
+  assert.equal(
+    text.split("\n")[0],
+    "**Not all of it is here**: doors failed: no stack; cycle was cut off; tick was not measured.",
+  );
 });
 
 Deno.test("reportOf() does not hide what was not measured", () => {
-  const text = reportOf(resultsOf({ ...drain, figure: null, aim: { ...drain.aim, of: "figure" } }), about);
+  const text = reportOf(resultsOf({ ...drain, figure: null, aim: { ...drain.aim, of: "figure" } }), about, [complete]);
   assert.match(text, /\| not measured \|$/m);
 });
 

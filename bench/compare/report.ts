@@ -1,33 +1,21 @@
 import type { Figure } from "../statistics.ts";
 import { isMet, type Outcome, type Results, type Unit } from "./outcome.ts";
+import type { Circumstances, PartRun } from "./run.ts";
 
 const begin = "<!-- results: begin -->";
 const end = "<!-- results: end -->";
 
-/** Where and on what a run took place. */
-export type Circumstances = {
-  date: string;
-  commit: string;
-  mode: "full" | "quick";
-  machine: string;
-  /** Of the last minute, before the run and after it. */
-  load: [before: number, after: number];
-  postgres: string;
-  settings: Record<string, string>;
-  peers: Record<string, string>;
-  runs: number;
-};
+/** What of a run there is. */
+export type MeasuredPart = { name: string; run: PartRun | undefined };
 
 /** All tables of a run, as Markdown. */
-export function reportOf(results: Results, about: Circumstances): string {
+export function reportOf(results: Results, about: Circumstances, parts: readonly MeasuredPart[]): string {
   return [
-    `${about.date}, commit ${about.commit}, ${about.machine}; load ${about.load[0].toFixed(1)} before and ${
-      about.load[1].toFixed(1)
-    } after. PostgreSQL ${about.postgres} with ${
+    missingOf(parts),
+    `Measured on ${about.machine}, with the sizes of a ${about.mode} run: medians of ${about.sizes.runs} rounds, with their ` +
+    `ranges. PostgreSQL ${about.postgres} with ${
       Object.entries(about.settings).map(([name, value]) => `\`${name}=${value}\``).join(", ")
-    }. ${
-      Object.entries(about.peers).map(([name, version]) => `${name} ${version}`).join(", ")
-    }. Medians of ${about.runs} runs in turn, with their ranges; sizes: ${about.mode}.`,
+    }. ${Object.entries(about.peers).map(([name, version]) => `${name} ${version}`).join(", ")}.`,
     aimsTable(results.outcomes),
     notesOf(results.outcomes),
     table(
@@ -46,7 +34,23 @@ export function reportOf(results: Results, about: Circumstances): string {
         ...[name, digits(serverMicroseconds), digits(clientMicroseconds)],
       ]),
     ),
+    table(
+      ["part", "measured on", "commit", "minutes", "load before", "and after"],
+      parts.flatMap(({ name, run }) =>
+        run === undefined ? [] : [[
+          ...[name, run.date, run.commit, run.minutes.toFixed(1)],
+          ...run.load.map((load) => load.toFixed(1)),
+        ]]
+      ),
+    ),
   ].filter((part) => part !== "").join("\n\n");
+}
+
+function missingOf(parts: readonly MeasuredPart[]): string {
+  const missing = parts.filter(({ run }) => run?.end !== "complete").map(({ name, run }) =>
+    `${name} ${run === undefined ? "was not measured" : run.end ?? "was cut off"}`
+  );
+  return missing.length === 0 ? "" : `**Not all of it is here**: ${missing.join("; ")}.`;
 }
 
 function aimsTable(outcomes: readonly Outcome[]): string {

@@ -49,6 +49,20 @@ export const fullSizes: Sizes = {
   explainWorkers: 1_000,
 };
 
+/** `name=value` changes one: a list is separated by commas. */
+export function withSizes(sizes: Sizes, changes: readonly string[]): Sizes {
+  const changed: Record<string, unknown> = { ...sizes };
+  for (const change of changes) {
+    const [name, value] = change.split("=") as [string, string | undefined];
+    const numbers = value?.split(",").map(Number) ?? [];
+    if (!(name in sizes) || numbers.length === 0 || numbers.some((number) => !(number > 0))) {
+      throw new Error(`Cannot use --size ${change}: it is name=number, of ${Object.keys(sizes).join(", ")}`);
+    }
+    changed[name] = Array.isArray(changed[name]) ? numbers : numbers[0];
+  }
+  return changed as Sizes;
+}
+
 /** Shows that everything works, and the order of the figures. */
 export const quickSizes: Sizes = {
   runs: 5,

@@ -64,10 +64,14 @@ export async function throughput(context: Context): Promise<void> {
       system.drained.push(drained);
     }
   }
-  tell(context, systems, [inBatches.length, oneByOne.length]);
+  await tell(context, systems, [inBatches.length, oneByOne.length]);
 }
 
-function tell(context: Context, systems: Record<string, System>, [many, few]: [many: number, few: number]): void {
+async function tell(
+  context: Context,
+  systems: Record<string, System>,
+  [many, few]: [many: number, few: number],
+): Promise<void> {
   for (const [name, { jobs, submitted, drained }] of Object.entries(systems)) {
     // Both ways to drain are handed in alike.
     if (!name.endsWith(" 1 a call")) {
@@ -90,7 +94,7 @@ function tell(context: Context, systems: Record<string, System>, [many, few]: [m
   const beside = (name: PeerName, values: number[]) => ({ name, figure: figureOf(values) });
   const [ours, batched] = ["Muster, 100 a call", "graphile batched"] as const;
   Object.assign(context.results.peers, { drain: rates(batched, "drained"), submit: rates(batched, "submitted") });
-  context.add(
+  await context.add(
     {
       id: "drain-batches",
       measure: "drain, SQL core called directly, batches of 100",
