@@ -104,7 +104,7 @@ export class Context implements AsyncDisposable {
   async serverSettings(): Promise<Record<string, string>> {
     const rows = await this.#admin`
       select name, current_setting(name) as value from pg_settings
-      where source = 'command line' and name !~ '^(log_|listen_|unix_|port$|timezone$)' order by name`;
+      where source = 'command line' and name !~* '^(log_|listen_|unix_|port$|timezone$)' order by name`;
     return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
   }
 
