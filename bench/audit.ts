@@ -1,8 +1,9 @@
 import { parseArgs } from "node:util";
-import { createTenant, createWorker } from "../tests/support/actors.ts";
+import { createWorker } from "../tests/support/actors.ts";
 import { TestDatabase } from "../tests/support/database.ts";
 import { laptopSettings, startCluster } from "./bench-cluster.ts";
 import { cpuSeconds } from "./cpu.ts";
+import { createWideTenant } from "./muster-core.ts";
 import { percentile } from "./statistics.ts";
 
 const runs = 5;
@@ -47,7 +48,7 @@ ${jobs} jobs a run, ten times as many in batches; a tick after each 200; medians
 
 /** Makes who submits and works, the loop that does so, and answers the SQL that turns the audit log on and off. */
 async function prepare(db: TestDatabase): Promise<{ texts: Record<Variant, string>; claims: string }> {
-  const tenant = await createTenant(db);
+  const tenant = await createWideTenant(db);
   const worker = await createWorker(db, tenant, { slots: 256 });
   // On the server, so that no client's work is measured; each call is a transaction of its own.
   await db.sql.unsafe(`
@@ -70,24 +71,35 @@ async function prepare(db: TestDatabase): Promise<{ texts: Record<Variant, strin
         end if;
       end loop;
     end $$`);
-  const textOf = async (name: string): Promise<string> => {
-    const [row] = await db.sql`
+  const textsOf = async (which: string): Promise<string[]> => {
+    const rows = await db.sql`
       select pg_get_functiondef(p.oid) as text from pg_proc p
-      where p.pronamespace = 'muster_private'::regnamespace and p.proname = ${name}`;
-    return row!["text"];
+      where p.pronamespace = 'muster_private'::regnamespace and p.prosrc ~ ${which} order by p.oid`;
+    return rows.map((row) => row["text"]);
   };
-  const [record, seal] = [await textOf("record_status"), await textOf("seal_inbox")];
-  const withoutInbox = record.replace("with recorded as (", "").replace(/\n\s*returning job_id[^;]*;/, ";");
-  if (withoutInbox.includes("audit_inbox")) throw new Error("Cannot take the audit log out of record_status()");
-  const withoutSealing = seal.replace(/declare[^]*end\n/, "begin return 0; end\n");
+  const noting = await textsOf("insert into muster_private.audit_inbox");
+  const withoutNotes = noting.map(withoutNote);
+  const sealing = await textsOf("delete from muster_private.audit_inbox");
+  if (noting.length < 4 || sealing.length !== 1) throw new Error("Cannot find what writes the audit log");
+  const withoutSealing = sealing.map((text) => text.replace(/declare[^]*end\n/, "begin return 0; end\n"));
   return {
     texts: {
-      without: `${withoutInbox}; ${withoutSealing}`,
-      unsealed: `${record}; ${withoutSealing}`,
-      with: `${record}; ${seal}`,
+      without: [...withoutNotes, ...withoutSealing].join(";"),
+      unsealed: [...noting, ...withoutSealing].join(";"),
+      with: [...noting, ...sealing].join(";"),
     },
     claims: JSON.stringify(worker.actor.claims),
   };
+}
+
+/** The function with nothing in place of the statement that notes an entry, be it one of its own or part of another. */
+function withoutNote(text: string): string {
+  const from = text.indexOf("insert into muster_private.audit_inbox");
+  let end = from;
+  for (let open = 0; open > 0 || !/[;)]/.test(text[end]!); end++) {
+    open += text[end] === "(" ? 1 : text[end] === ")" ? -1 : 0;
+  }
+  return `${text.slice(0, from)}delete from muster_private.audit_inbox where false${text.slice(end)}`;
 }
 
 async function measure(

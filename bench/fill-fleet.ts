@@ -84,35 +84,36 @@ async function insertJobs(
   const payload = tx`jsonb_build_object('number', i, 'text', repeat('x', 100))`;
   const gpu = tx`(select * from muster.jobs where id = ${seeds[0]!}) c`;
   await tx`
-    insert into muster.jobs (${columns}, worker_id, attempts, assigned_at, started_at, attempt_deadline_at)
+    insert into muster.jobs (${columns}, worker_id, attempts, queued_at, assigned_at, started_at, attempt_deadline_at, last_sequence)
     select ${base}, wc.class_id, c.requires, 'running', '{}', now.at, now.at, now.at,
-      w.id, 1, now.at, now.at, now.at + interval '1 hour'
+      w.id, 1, now.at, now.at, now.at, now.at + interval '1 hour', 3
     from muster.worker_devices w
     join muster.worker_classes wc on wc.worker_id = w.id
     join muster.job_classes c on c.id = wc.class_id
     cross join lateral generate_series(1, w.held_count) n cross join ${at}`;
   await tx`
-    insert into muster.jobs (${columns}, queued_at)
-    select ${base}, c.class_id, c.requires, 'queued', ${payload}, now.at, now.at - make_interval(secs => i), now.at, now.at
+    insert into muster.jobs (${columns}, queued_at, last_sequence)
+    select ${base}, c.class_id, c.requires, 'queued', ${payload}, now.at, now.at - make_interval(secs => i), now.at, now.at, 1
     from generate_series(1, ${jobs}::integer / 10) i cross join ${gpu} cross join ${at}`;
   await tx`
-    insert into muster.jobs (${columns})
-    select ${base}, c.class_id, c.requires, 'scheduled', ${payload}, now.at + interval '1 day', now.at, now.at
+    insert into muster.jobs (${columns}, last_sequence, stored_sequence)
+    select ${base}, c.class_id, c.requires, 'scheduled', ${payload}, now.at + interval '1 day', now.at, now.at, 1, 1
     from generate_series(1, ${jobs}::integer / 100) i cross join ${gpu} cross join ${at}`;
   await tx`
-    insert into muster.jobs (${columns}, concurrency_key, waiting_for)
+    insert into muster.jobs (${columns}, concurrency_key, waiting_for, last_sequence, stored_sequence)
     select ${base}, c.class_id, c.requires, case i when 1 then 'queued' else 'blocked' end::muster.job_status, ${payload},
-      now.at, now.at, now.at, 'one at a time', case when i > 1 then 'concurrency' end
+      now.at, now.at, now.at, 'one at a time', case when i > 1 then 'concurrency' end, 1, (i > 1)::integer
     from generate_series(1, ${jobs}::integer / 1000) i cross join ${gpu} cross join ${at}`;
   await tx`insert into muster.concurrency_keys (tenant_id, key) values (${tenant.id}, 'one at a time')`;
   const [row] = await tx`select count(*)::integer as made from muster.jobs`;
   await tx`
-    insert into muster.jobs (${columns}, attempts, finished_at, result, worker_id)
+    insert into muster.jobs (${columns}, attempts, queued_at, assigned_at, started_at, finished_at, result, worker_id, last_sequence)
     select ${base}, c.class_id, c.requires, case i % 20 when 0 then 'failed' else 'succeeded' end::muster.job_status, ${payload},
-      now.at, now.at - make_interval(secs => i), now.at, 1, now.at, '{"ok": true}', md5('worker' || i % 1000)::uuid
+      now.at, now.at - make_interval(secs => i), now.at, 1, now.at, now.at, now.at, now.at, '{"ok": true}',
+      md5('worker' || i % 1000)::uuid, 4
     from generate_series(1, ${jobs - row!.made}::integer) i cross join ${gpu} cross join ${at}`;
   await tx`
     insert into muster.stored_events (job_id, sequence, tenant_id, attempt, kind, data, created_at)
-    select j.id, n, j.tenant_id, j.attempts, 'status', '{"status": "queued"}', j.created_at
-    from muster.jobs j cross join generate_series(1, 2) n where j.status in ('queued', 'running') and j.id <> all (${seeds})`;
+    select j.id, 1, j.tenant_id, 0, 'status', jsonb_build_object('status', j.status), j.created_at
+    from muster.jobs j where j.stored_sequence = 1 and j.id <> all (${seeds})`;
 }

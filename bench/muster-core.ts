@@ -234,7 +234,8 @@ export async function useRealClock(db: TestDatabase): Promise<void> {
     as $$ begin return pg_catalog.clock_timestamp(); end $$`);
 }
 
-async function createWideTenant(db: TestDatabase): Promise<TestTenant> {
+/** One whose apps and workers may call as often as they like; they are counted all the same. */
+export async function createWideTenant(db: TestDatabase): Promise<TestTenant> {
   const tenant = await createTenant(db);
   await db.sql`
     insert into muster.tenant_limits (tenant_id, waiting_jobs, job_classes, api_key_rate, api_key_burst, worker_rate, worker_burst)
