@@ -59,7 +59,7 @@ async function multiply(
     for (const { name, key, columns } of tables) {
       const values = columns.map((column) => valueOf(column, key));
       await tx.unsafe(
-        `insert into ${name} (${columns.map(({ name }) => name).join(", ")})
+        `insert into ${name} (${columns.map(({ name }) => `"${name}"`).join(", ")})
         select ${values.join(", ")} from copies c join ${name} m on m.${key} = c.model`,
       );
     }
@@ -74,8 +74,8 @@ type Table = { name: string; key: string; columns: Column[] };
 /** Where these jobs have rows: partitions are written through their table. */
 async function tablesOfJobs(sql: postgres.Sql, models: readonly string[]): Promise<Table[]> {
   const rows = await sql`
-    select format('%I.%I', n.nspname, t.relname) as name, quote_ident(k.attname) as key, (
-        select json_agg(json_build_object('name', quote_ident(a.attname), 'type', a.atttypid::regtype::text) order by a.attnum)
+    select format('%I.%I', n.nspname, t.relname) as name, k.attname as key, (
+        select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::regtype::text) order by a.attnum)
         from pg_attribute a
         where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity = ''
       ) as columns
@@ -101,6 +101,6 @@ function valueOf({ name, type }: Column, key: string): string {
   if (name === "position") return "c.position";
   // As the functions rank a job of a flow that is alone.
   if (name === "rank") return "c.position * 1000000";
-  if (type === "timestamp with time zone") return `m.${name} + c.later`;
-  return `m.${name}`;
+  if (type === "timestamp with time zone") return `m."${name}" + c.later`;
+  return `m."${name}"`;
 }

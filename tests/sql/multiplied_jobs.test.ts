@@ -21,6 +21,7 @@ Deno.test("copies of a queued job are claimed after it, in order, and done as it
   const [order] = await db.sql`
     select array_agg(id order by position) as ids from muster.jobs where id <> ${model.id}`;
   assert.equal(order!["ids"].at(-1), last);
+  assert.deepEqual(order!["ids"].toSorted(), order!["ids"], "ids go up with the order, as those of the functions do");
 
   const { outcomes } = await worker.complete([...first, ...rest].map((attempt) => succeeded(attempt)));
   assert.ok(outcomes.every(({ outcome }: { outcome: string }) => outcome === "accepted"));
@@ -45,6 +46,15 @@ Deno.test("copies of finished jobs have their events, and nobody can claim them"
     select count(*)::integer as events, max(sequence)::integer as last from muster.job_events group by job_id`;
   assert.equal(counts.length, 4);
   assert.ok(counts.every(({ events, last }) => events === counts[0]!["events"] && last === events));
+});
+
+Deno.test("copies of several jobs take turns", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const models = await submit(db, tenant, { type: "first" }, { type: "second" });
+  await multiplyJobs(db, models.map(({ id }) => id), 3);
+  const rows = await db.sql`select type from muster.jobs order by position`;
+  assert.deepEqual(rows.map(({ type }) => type), [...Array(4)].flatMap(() => ["first", "second"]));
 });
 
 async function checkPlaces(db: TestDatabase): Promise<void> {
