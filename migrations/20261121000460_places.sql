@@ -8,7 +8,8 @@
 -- was made while a table was empty would read the whole primary key to be spared a sort.
 
 -- They churn: a row lives for as long as a job waits or runs. What is dead goes soon, or each look at the head of the
--- queue would step over it.
+-- queue would step over it. An empty end is not given back to the disk: vacuum waits up to 5 s for the lock that takes, while
+-- other tables need it, and the table grows again at once.
 create table muster_private.ready_jobs (
   job_id uuid primary key,
   tenant_id uuid not null,
@@ -21,7 +22,7 @@ create table muster_private.ready_jobs (
   flow text not null,
   queued_at timestamptz not null,
   constraint only_targets_are_given_up check (worker_id is not null or worker_until is null)
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.ready_jobs is
   'Queued jobs, for any worker or for one: then until worker_until, or for good. priority is the effective one, which waiting raises';
 create index ready_jobs_claimable_idx on muster_private.ready_jobs (tenant_id, class_id, priority desc, rank, position)
@@ -38,7 +39,7 @@ create table muster_private.held_jobs (
   attempt integer not null,
   is_running boolean not null,
   deadline_at timestamptz not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.held_jobs is 'Jobs that a worker was given: assigned to it, or running; by deadline_at the attempt must have ended';
 create index held_jobs_of_worker_idx on muster_private.held_jobs (worker_id);
 create index held_jobs_pushed_idx on muster_private.held_jobs (worker_id) where not is_running;
@@ -48,7 +49,7 @@ create table muster_private.scheduled_jobs (
   job_id uuid primary key,
   tenant_id uuid not null,
   run_at timestamptz not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.scheduled_jobs is 'Jobs whose time has not come';
 create index scheduled_jobs_due_idx on muster_private.scheduled_jobs (run_at);
 create index scheduled_jobs_of_tenant_idx on muster_private.scheduled_jobs (tenant_id, run_at);
@@ -61,7 +62,7 @@ create table muster_private.blocked_jobs (
   priority smallint not null,
   rank bigint not null,
   position bigint not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.blocked_jobs is 'Jobs that something keeps from the queue; key says what of that kind: a concurrency key, for one';
 create index blocked_jobs_next_idx on muster_private.blocked_jobs (tenant_id, waiting_for, key, priority desc, rank, position);
 
@@ -70,14 +71,14 @@ create table muster_private.admitted_jobs (
   key text not null,
   job_id uuid not null,
   primary key (tenant_id, key, job_id)
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.admitted_jobs is 'Jobs that a concurrency key has let in: queued, or held';
 
 create table muster_private.job_deadlines (
   job_id uuid primary key,
   tenant_id uuid not null,
   at timestamptz not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.job_deadlines is
   'When jobs that have not ended are given up: by then an attempt must have started, and later the whole be done';
 create index job_deadlines_due_idx on muster_private.job_deadlines (at);

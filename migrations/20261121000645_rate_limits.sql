@@ -31,7 +31,7 @@ create table muster_private.rated_jobs (
   key text not null,
   units integer not null,
   attempt integer not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.rated_jobs is
   'Jobs that a rate limit let in and that it has not yet seen to start; attempt is the one they are let in for';
 create index rated_jobs_of_key_idx on muster_private.rated_jobs (tenant_id, key);

@@ -15,7 +15,7 @@ create table muster_private.open_dependencies (
   job_id uuid not null,
   after_id uuid not null,
   primary key (job_id, after_id)
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.open_dependencies is 'Those of them that jobs still wait for';
 create index open_dependencies_of_after_idx on muster_private.open_dependencies (after_id);
 
@@ -27,7 +27,7 @@ create table muster_private.unsettled_jobs (
   job_id uuid not null,
   task text not null,
   constraint tasks_are_known check (task in ('settle', 'close', 'cancel'))
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.unsettled_jobs is
   'What is to be done yet: settle what comes after a job that has ended, close a batch whose last jobs ended together, '
   'cancel the jobs of a batch that was cancelled';

@@ -3,7 +3,7 @@
 create table muster_private.open_children (
   job_id uuid primary key,
   parent_id uuid not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 comment on table muster_private.open_children is 'Jobs of batches that have not ended';
 create index open_children_of_parent_idx on muster_private.open_children (parent_id, job_id);
 
