@@ -107,7 +107,8 @@ create table muster.jobs (
   constraint priorities_are_small check (priority between -100 and 100),
   constraint attempts_are_limited check (max_attempts between 1 and 20),
   constraint secrets_are_few check (cardinality(secret_names) <= 20)
-) with (fillfactor = 50);
+-- Room for the three versions of a job that is given and ends at once: the first cannot be cleared away yet by then.
+) with (fillfactor = 33);
 comment on table muster.jobs is
   'Units of work. attempts is the number of the current attempt, its fencing token; released_count counts the attempts '
   'that were handed back and do not spend the job''s tries';
