@@ -20,3 +20,8 @@ Deno.test("a list of resources that are held changes its casing, what each tells
   const sql = { resources: [{ worker_id: "1", metadata: { layer_count: 80 } }] };
   assert.deepEqual(toCamel(sql), { resources: [{ workerId: "1", metadata: { layer_count: 80 } }] });
 });
+
+Deno.test("a field may have any name, also that of the prototype", () => {
+  const fields = JSON.parse('{"__proto__": {"job_id": "1"}}');
+  assert.deepEqual(toCamel(fields), JSON.parse('{"__proto__": {"jobId": "1"}}'));
+});

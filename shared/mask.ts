@@ -62,12 +62,14 @@ function masked(value: unknown, depth: number, above: Set<object>): unknown {
 }
 
 function maskedFields(entries: readonly (readonly [unknown, unknown])[], depth: number, above: Set<object>): object {
-  // Without a prototype, so that a field may have any name.
-  const fields: Record<string, unknown> = Object.create(null);
+  const fields: Record<string, unknown> = {};
   for (const [key, value] of entries.slice(0, mostItems)) {
     const { name, isSecret } = fieldOf(String(key));
     const hides = isSecret && value !== null && value !== undefined && typeof value !== "boolean";
-    fields[name] = hides ? "…" : masked(value, depth + 1, above);
+    const shown = hides ? "…" : masked(value, depth + 1, above);
+    // A field may have any name, also the one that would set the prototype.
+    if (name === "__proto__") Object.defineProperty(fields, name, { value: shown, enumerable: true });
+    else fields[name] = shown;
   }
   return fields;
 }

@@ -120,17 +120,25 @@ async function createWorker(options: CliOptions, log: Log): Promise<Worker> {
     drainSeconds: options.drainSeconds,
     log,
   });
-  for (const handler of builtInHandlers) worker.handle(handler);
-  if (options.handlers !== undefined) {
-    for (const handler of await loadHandlers(options.handlers)) worker.handle(handler);
+  const loaded = options.handlers === undefined ? [] : await loadHandlers(options.handlers);
+  for (const handler of [...builtInHandlers, ...loaded]) {
+    worker.handle({
+      ...handler,
+      handle: (job) => {
+        // A handler may block or end the process: what was said before it stands written by then.
+        lines.flush();
+        return handler.handle(job);
+      },
+    });
   }
   return worker;
 }
 
+const lines = new Lines((text) => process.stdout.write(text));
+process.on("exit", () => lines.flush());
+
 function createLog({ logFormat }: CliOptions): Log {
   const line = logFormat === "json" ? jsonLine : textLine;
-  const lines = new Lines((text) => process.stdout.write(text));
-  process.on("exit", () => lines.flush());
   return (event) => {
     if (event.level === "debug" && process.env["MUSTER_DEBUG"] === undefined) return;
     lines.add(line(event, new Date()));

@@ -27,7 +27,8 @@ export class Mask {
   }
 
   static of(values: SecretValues): Mask {
-    return new Mask(Object.values(values));
+    const texts = Object.values(values);
+    return texts.length === 0 ? nothing : new Mask(texts);
   }
 
   get isEmpty(): boolean {
@@ -90,6 +91,9 @@ export class Mask {
     return open;
   }
 }
+
+/** Of most jobs: they have no secrets. */
+const nothing = new Mask([]);
 
 /** The ways in which a value is commonly written. */
 function formsOf(value: string): string[] {

@@ -274,3 +274,31 @@ Deno.test("Runner gives up waiting for a handler of its key when the attempt is 
   await end("d1");
   await runner.idle();
 });
+
+Deno.test("Runner tells of all that start before any of their handlers begins", () => {
+  const said: string[] = [];
+  const runner = new Runner({
+    handlers: new Map([["test", ({ id }) => void said.push(`handler of ${id}`)]]),
+    prepare: ({ jobId: id }) => ({
+      context: { id } as unknown as JobContext,
+      mask: new Mask([]),
+      finish: () => {},
+    }),
+    onResult: () => {},
+    log: ({ event, fields }) => void said.push(`${event} ${fields?.["jobId"]}`),
+  });
+  runner.start([assignment("a"), assignment("b")]);
+  assert.deepEqual(said, ["job.started a", "job.started b", "handler of a", "handler of b"]);
+});
+
+Deno.test("Runner remembers at least two thousand attempts that ended, and runs none of them again", async () => {
+  let runs = 0;
+  const { runner } = createRunner(() => void (runs += 1));
+  const all = Array.from({ length: 5_000 }, (_, number) => assignment(`job ${number}`));
+  for (const one of all) {
+    runner.start([one]);
+    await runner.idle();
+  }
+  assert.equal(runner.start(all.slice(-2_000)), 0);
+  assert.equal(runs, 5_000);
+});

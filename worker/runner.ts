@@ -32,14 +32,18 @@ interface Running {
   readonly abort: AbortController;
 }
 
-/** So many ended attempts are remembered, in order not to run one again that is handed over twice. */
+/** So many ended attempts at least are remembered, in order not to run one again that is handed over twice. */
 const remembered = 2_000;
 
 /** Runs handlers, each attempt once. */
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #running = new Map<string, Running>();
-  readonly #ended = new Set<string>();
+  /** By job, to find an attempt that another one replaces. */
+  readonly #byJob = new Map<string, Running>();
+  /** The attempts that ended last, and those that did before them. */
+  #ended = new Set<string>();
+  #endedBefore = new Set<string>();
   readonly #flights = new SingleFlight();
   #idle = Promise.withResolvers<void>();
 
@@ -64,20 +68,23 @@ export class Runner {
 
   /** Starts what is new among the assignments; answers how many that were. */
   start(assignments: readonly Assignment[]): number {
-    let started = 0;
+    const started: Running[] = [];
     for (const assignment of assignments) {
       const key = attemptKey(assignment);
-      if (this.#running.has(key) || this.#ended.has(key)) continue;
-      for (const { assignment: other } of this.#running.values()) {
-        if (other.jobId === assignment.jobId) this.#stopOne({ ...other, reason: "replaced" });
-      }
+      if (this.#running.has(key) || this.#ended.has(key) || this.#endedBefore.has(key)) continue;
+      const replaced = this.#byJob.get(assignment.jobId)?.assignment;
+      if (replaced !== undefined) this.#stopOne({ ...replaced, reason: "replaced" });
       if (this.#running.size === 0) this.#idle = Promise.withResolvers<void>();
       const running = { assignment, abort: new AbortController() };
       this.#running.set(key, running);
-      started += 1;
-      void this.#run(running);
+      this.#byJob.set(assignment.jobId, running);
+      started.push(running);
+      const { attempt, maxAttempts } = assignment;
+      this.#tell("info", "job.started", assignment, `started (attempt ${attempt} of ${maxAttempts})`);
     }
-    return started;
+    // Told of all before any handler begins, for that may block.
+    for (const running of started) void this.#run(running);
+    return started.length;
   }
 
   /** Lets go of attempts: their handlers are told to end, and whatever they return is dropped. */
@@ -105,7 +112,6 @@ export class Runner {
     const { jobId, attempt } = assignment;
     const key = attemptKey(assignment);
     const startedAt = performance.now();
-    this.#tell("info", "job.started", assignment, `started (attempt ${attempt} of ${assignment.maxAttempts})`);
     const outcome = await this.#outcome(assignment, abort);
     if (this.#running.get(key) !== running) {
       // Let go of meanwhile. A failure is what stopping it made; a success is worth knowing.
@@ -192,17 +198,18 @@ export class Runner {
   }
 
   #remove(key: string): void {
+    const running = this.#running.get(key);
     this.#running.delete(key);
+    if (running !== undefined) this.#byJob.delete(running.assignment.jobId);
     if (this.#running.size === 0) this.#idle.resolve();
   }
 
   #remember(key: string): void {
     this.#ended.add(key);
-    if (this.#ended.size <= remembered) return;
-    for (const oldest of this.#ended) {
-      this.#ended.delete(oldest);
-      break;
-    }
+    if (this.#ended.size < remembered) return;
+    // Forgotten together: to take the oldest out of a set one by one costs more than to add it.
+    this.#endedBefore = this.#ended;
+    this.#ended = new Set();
   }
 
   #tell(

@@ -35,6 +35,15 @@ Deno.test("a killed worker that comes back at once goes on with its job in a new
   await Deno.remove(folder, { recursive: true });
 });
 
+Deno.test("a worker that a handler brings down has said which job it had begun", async () => {
+  const { app, startWorker } = await createWorld();
+  const worker = await startWorker();
+  const job = await app.submit({ type: "test.crash", maxAttempts: 1 });
+  assert.equal((await worker.waitFor("job.started")).jobId, job.id);
+  await worker.ended;
+  assert.equal(worker.count("job.succeeded"), 0);
+});
+
 Deno.test("SIGTERM lets a running job finish and takes no new one", async () => {
   const { app, api, startWorker } = await createWorld();
   await using worker = await startWorker({ slots: 2 });

@@ -1,3 +1,4 @@
+import process from "node:process";
 import { z } from "zod";
 import { defineHandler } from "../../../worker/index.ts";
 
@@ -45,4 +46,15 @@ const huge = defineHandler({
   handle: () => "x".repeat(300 * 1024),
 });
 
-export default [sleep, flaky, talk, huge];
+/** Ends its worker before it gives way to anything, as one does that runs out of memory. */
+const crash = defineHandler({
+  type: "test.crash",
+  payload: z.unknown(),
+  handle: () => {
+    process.kill(process.pid, "SIGKILL");
+    // Till the signal is there.
+    for (;;);
+  },
+});
+
+export default [sleep, flaky, talk, huge, crash];
