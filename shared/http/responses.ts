@@ -29,10 +29,6 @@ export function json<Schema extends z.ZodType>(schema: Schema, description: stri
 export function jsonBody<Schema extends z.ZodType>(
   schema: Schema,
 ): { required: true; content: { "application/json": { schema: Schema } } } {
-  // The validator asks for an asynchronous parse. Ours wait for nothing, and only a synchronous one runs as code that zod
-  // has compiled: in half the time for a thousand jobs.
-  const safeParseAsync: Schema["safeParseAsync"] = (value, params) => Promise.resolve(schema.safeParse(value, params));
-  Object.assign(schema, { safeParseAsync });
   return { required: true, content: { "application/json": { schema } } };
 }
 
