@@ -30,9 +30,10 @@ Deno.test(
     await using sleeper = await startWorker();
     const job = await app.submit({ type: "test.sleep", payload: { seconds: 4 } });
     await sleeper.waitFor("job.started");
+    // Before the heir starts, which may take as long as the job.
+    sleeper.signal("SIGSTOP");
     await using heir = await startWorker();
 
-    sleeper.signal("SIGSTOP");
     const ended = await app.wait(job.id, { timeoutSeconds: 90 });
     assert.deepEqual([ended.status, ended.attempts, ended.workerId], ["succeeded", 2, heir.id]);
     sleeper.signal("SIGCONT");
