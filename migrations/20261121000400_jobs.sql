@@ -134,7 +134,7 @@ declare
   v_start constant text := left(v_time, 8) || '-' || substr(v_time, 9) || '-7';
 begin
   return array(
-    select (v_start || lpad(to_hex(n % 4096), 3, '0') || substr(gen_random_uuid()::text, 19))::uuid
+    select (v_start || substr(to_hex(n % 4096 + 4096), 2) || substr(gen_random_uuid()::text, 19))::uuid
     from generate_series(0, new_job_ids.count - 1) n);
 end
 $$;

@@ -84,6 +84,20 @@ $$;
 comment on function muster_private.record_stored(uuid[], timestamptz) is
   'Adds the first status of new jobs to their events, and to the audit log';
 
+create function muster_private.record_queued(tenant_id uuid, job_ids uuid[], at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if cardinality(record_queued.job_ids) > 0 then
+    insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, job_ids, created_at)
+    values (record_queued.tenant_id, muster_private.current_actor(), 'jobs.changed', 'jobs',
+      muster_private.change_json('queued', 0, null), record_queued.job_ids, record_queued.at);
+  end if;
+end
+$$;
+comment on function muster_private.record_queued(uuid, uuid[], timestamptz) is
+  'Adds to the audit log that new jobs were queued, which their rows tell by themselves';
+
 -- Numbers continue the job's own count; the worker's number makes a repeated report harmless.
 create function muster_private.store_events(worker muster.worker_devices, events jsonb, at timestamptz) returns jsonb
 language plpgsql set search_path = ''

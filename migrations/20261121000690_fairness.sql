@@ -174,7 +174,29 @@ $$;
 comment on function muster_private.next_ranks(uuid, bigint[], smallint[], text[], smallint[], bigint[]) is
   'The ranks of jobs that come to the queue: of each flow behind what it has there, of all flows in turns';
 
--- Puts jobs that the caller has made `queued` where workers look for them: the one way into ready_jobs. Who waited for
+-- Item n of each array is of one job, as in next_ranks().
+create function muster_private.take_turns(
+  tenant_id uuid, ids uuid[], class_ids bigint[], priorities smallint[], positions bigint[], flows text[], weights smallint[],
+  arrivals bigint[], at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if coalesce(cardinality(take_turns.ids), 0) = 0 then
+    return;
+  end if;
+  insert into muster_private.ready_jobs (job_id, tenant_id, class_id, priority, rank, position, flow, queued_at)
+  select n.id, take_turns.tenant_id, n.class_id, n.priority, n.rank, n.position, n.flow, take_turns.at
+  from unnest(take_turns.ids, take_turns.class_ids, take_turns.priorities, take_turns.positions, take_turns.flows,
+    muster_private.next_ranks(take_turns.tenant_id, take_turns.class_ids, take_turns.priorities, take_turns.flows,
+      take_turns.weights, take_turns.arrivals))
+    n (id, class_id, priority, position, flow, rank);
+end
+$$;
+comment on function muster_private.take_turns(uuid, uuid[], bigint[], smallint[], bigint[], text[], smallint[], bigint[], timestamptz) is
+  'Puts jobs of a tenant into the queue, each at its turn: the one way into ready_jobs';
+
+-- Puts jobs that the caller has made `queued` where workers look for them. Who waited for
 -- something draws a new number, as its position is that of a time when it was not yet in line.
 create function muster_private.enter_queue(job_ids uuid[]) returns void
 language plpgsql set search_path = ''
@@ -202,11 +224,8 @@ begin
     ) e
     group by e.tenant_id order by e.tenant_id
   loop
-    insert into muster_private.ready_jobs (job_id, tenant_id, class_id, priority, rank, position, flow, queued_at)
-    select n.id, v_batch.tenant_id, n.class_id, n.priority, n.rank, n.position, n.flow, v_batch.queued_at
-    from unnest(v_batch.ids, v_batch.class_ids, v_batch.priorities, v_batch.positions, v_batch.flows, muster_private.next_ranks(
-      v_batch.tenant_id, v_batch.class_ids, v_batch.priorities, v_batch.flows, v_batch.weights, v_batch.arrivals))
-      n (id, class_id, priority, position, flow, rank);
+    perform muster_private.take_turns(v_batch.tenant_id, v_batch.ids, v_batch.class_ids, v_batch.priorities, v_batch.positions,
+      v_batch.flows, v_batch.weights, v_batch.arrivals, v_batch.queued_at);
   end loop;
 end
 $$;

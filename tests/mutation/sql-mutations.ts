@@ -218,8 +218,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "idempotency-key-is-dropped",
     breaks: "The same idempotency key makes another job",
     file: submission,
-    find: "i ->> 'idempotency_key', coalesce(i ->> 'correlation_id', store_items.correlation_id),",
-    replace: "null, coalesce(i ->> 'correlation_id', store_items.correlation_id),",
+    find: "i.payload, i.key, coalesce(i.correlation_id, s.correlation_id) as correlation_id,",
+    replace: "i.payload, null::text as key, coalesce(i.correlation_id, s.correlation_id) as correlation_id,",
     tests: ["tests/sql/submit_jobs.test.ts", "tests/chaos/i3-one-key-is-one-job.test.ts", model],
   },
   {

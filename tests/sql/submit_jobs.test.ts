@@ -109,6 +109,68 @@ Deno.test("submit_jobs() answers in the order given, also when it stores in anot
   assert.deepEqual(jobs.map((job) => job.payload), [0, 1, 2, 3, 4, 5]);
 });
 
+Deno.test("submit_jobs() answers each job as get_job() does, whatever it shares with others", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  await createWorker(db, tenant, { slots: 2, listening: true });
+  const input = await createInput(db, tenant);
+  const [known] = await submit(db, tenant, { idempotency_key: "known", payload: 0 });
+  const later = new Date((await db.now()).getTime() + 60_000).toISOString();
+  const items: Args[] = [
+    ...[1, null, '\u00e9"\\\n', [{}], { a: { b: 1e300 } }].map((payload) => ({ payload })),
+    { idempotency_key: 'a "quoted" key', correlation_id: "one\ntwo" },
+    { idempotency_key: "known" },
+    { idempotency_key: null, correlation_id: null, payload: { id: 1 } },
+    ...[1, 2, 3].map((payload) => ({ payload, concurrency_key: "k", concurrency_limit: 2 })),
+    ...[1, 2].map((payload) => ({ payload, run_at: later })),
+    ...[1, 2].map((payload) => ({ payload, inputs: [input.id], idempotency_key: `with input ${payload}` })),
+    ...[1, 2].map((payload) => ({
+      payload,
+      requires: ["gpu/cuda", "a"],
+      priority: 5,
+      where: [{ label: "a", operator: "exists" }],
+    })),
+    { after: ["#0"] },
+    ...[1, 2].map((payload) => ({ payload, fairness_key: "f", retry_backoff: "fixed", timeout_seconds: 60 })),
+  ];
+  const { jobs } = await db.call(service, "submit_jobs", {
+    caller: tenant.caller,
+    jobs: items.map((item) => ({ type: "test", ...item })),
+    correlation_id: "all",
+  });
+  assert.equal(jobs.length, items.length);
+  for (const [place, { job, created }] of jobs.entries()) {
+    assert.deepEqual(job, await getJob(db, tenant, job.id), `item ${place}`);
+    assert.equal(created, job.id !== known.id, `item ${place}`);
+    const { payload = {}, idempotency_key = null, correlation_id } = items[place]!;
+    if (created) {
+      assert.deepEqual([job.payload, job.idempotency_key, job.correlation_id], [
+        payload,
+        idempotency_key,
+        correlation_id ?? "all",
+      ]);
+    }
+  }
+  assert.ok(new Set(jobs.map((item: Answer) => item.job.status)).size > 3);
+  const ids = jobs.filter((item: Answer) => item.created).map((item: Answer) => item.job.id);
+  assert.deepEqual(ids, ids.toSorted(), "ids go up in the order given");
+});
+
+Deno.test("submit_jobs() names the first bad job of a batch of many kinds", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const bad = [{ type: "a b" }, { type: "deep", payload: nested(110) }, { type: "test", inputs: "x" }];
+  for (let first = 0; first < bad.length; first++) {
+    const jobs = Array.from({ length: 40 }, (_, n) => ({ type: "test", priority: n }) as Args);
+    for (let n = first; n < bad.length; n++) jobs[7 + n * 10] = bad[n]!;
+    await assert.rejects(
+      db.call(service, "submit_jobs", { caller: tenant.caller, jobs }),
+      new RegExp(`Cannot submit job ${7 + first * 10}:`),
+    );
+  }
+  assert.equal(await countJobs(db), 0);
+});
+
 Deno.test("submit_jobs() answers the same job for the same idempotency key (I3)", async () => {
   await using db = await TestDatabase.create();
   const [tenant, other] = [await createTenant(db), await createTenant(db)];
@@ -358,4 +420,8 @@ async function countJobs(db: TestDatabase): Promise<number> {
 function noise(length: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(length / 2));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function nested(levels: number): unknown {
+  return JSON.parse("[".repeat(levels) + "]".repeat(levels));
 }
