@@ -17,7 +17,7 @@ export async function audit(args: readonly string[]): Promise<void> {
   const jobs = Number(values.jobs);
   await using cluster = await startCluster(laptopSettings);
   Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminUrl);
-  await using db = await TestDatabase.create();
+  await using db = await TestDatabase.create({ fresh: true });
   const { texts, claims } = await prepare(db);
   console.log(`
 ${jobs} jobs a run, ten times as many in batches; a tick after each 200; medians of ${runs} runs in turn, each a job; CPU is that of all of Postgres.

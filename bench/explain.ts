@@ -33,7 +33,7 @@ export async function explain(args: readonly string[]): Promise<void> {
   const workers = Number(values.workers);
   await using cluster = await startCluster(laptopSettings);
   Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminUrl);
-  await using db = await TestDatabase.create();
+  await using db = await TestDatabase.create({ fresh: true });
   await useRealClock(db);
   const tenant = await fillUnlikeWorkers(db, workers);
   console.log(`

@@ -13,7 +13,7 @@ const counting = ["charge_caller", "charge_worker", "check_job_quota"];
 export async function limits(): Promise<void> {
   await using cluster = await startCluster(laptopSettings);
   Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminUrl);
-  await using db = await TestDatabase.create();
+  await using db = await TestDatabase.create({ fresh: true });
   // A clock that moves and costs what the real one does.
   await db.sql.unsafe(`
     create or replace function muster_private.now() returns timestamptz language plpgsql volatile set search_path = ''

@@ -31,7 +31,7 @@ export class MusterCore implements AsyncDisposable {
 
   static async create({ adminUrl }: BenchCluster): Promise<MusterCore> {
     Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", adminUrl);
-    const db = await TestDatabase.create();
+    const db = await TestDatabase.create({ fresh: true });
     await useRealClock(db);
     return new MusterCore(db, await createWideTenant(db));
   }

@@ -23,7 +23,7 @@ export async function tick(args: readonly string[]): Promise<void> {
   const lost = Math.min(1000, size.workers / 10);
   await using cluster = await startCluster(laptopSettings);
   Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", cluster.adminUrl);
-  await using db = await TestDatabase.create();
+  await using db = await TestDatabase.create({ fresh: true });
   await useRealClock(db);
   const began = performance.now();
   const fleet = await fillFleet(db, size);

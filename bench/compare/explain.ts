@@ -9,7 +9,7 @@ export async function explain(context: Context): Promise<void> {
   const workers = context.sizes.explainWorkers;
   context.say(`explain over ${workers} workers`);
   Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", context.cluster.adminUrl);
-  await using db = await TestDatabase.create();
+  await using db = await TestDatabase.create({ fresh: true });
   await useRealClock(db);
   const tenant = await fillUnlikeWorkers(db, workers);
   const figures: [what: string, figure: Figure][] = [];

@@ -10,7 +10,7 @@ export async function tick(context: Context): Promise<void> {
   const { tickWorkers: workers, tickJobs: jobs } = context.sizes;
   Deno.env.set("MUSTER_TEST_ADMIN_DB_URL", context.cluster.adminUrl);
   context.say(`filling: ${workers} workers, ${jobs} jobs`);
-  await using db = await TestDatabase.create();
+  await using db = await TestDatabase.create({ fresh: true });
   await useRealClock(db);
   await fillFleet(db, { workers, jobs });
   await db.call(service, "tick");

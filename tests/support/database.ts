@@ -1,10 +1,5 @@
-import { createHash } from "node:crypto";
-import { resolve } from "node:path";
-import postgres from "postgres";
-import { applyPlatform } from "../../local/platform.ts";
-import { maintainPartitions } from "../../local/realtime/partitions.ts";
-
-const migrationsDir = resolve(import.meta.dirname!, "..", "..", "migrations");
+import type postgres from "postgres";
+import { connect, databases } from "./test-databases.ts";
 
 /** Who makes a call: the functions with the secret key, or somebody with a token of these claims. */
 export type Actor = { role: string; claims?: Record<string, unknown> };
@@ -26,33 +21,29 @@ export class TestDatabase implements AsyncDisposable {
   /** As the superuser: for looking and for arranging, never for the call under test. */
   readonly sql: postgres.Sql;
   readonly url: string;
-  readonly #drop: () => Promise<void>;
-  readonly #signatures = new Map<string, string>();
+  readonly #end: () => Promise<void>;
+  readonly #signatures: Map<string, string>;
 
-  private constructor(url: string, drop: () => Promise<void>) {
-    this.#drop = drop;
+  private constructor(
+    { url, sql, signatures }: { url: string; sql: postgres.Sql; signatures: Map<string, string> },
+    end: () => Promise<void>,
+  ) {
     this.url = url;
-    this.sql = connect(url, 4);
+    this.sql = sql;
+    this.#signatures = signatures;
+    this.#end = end;
   }
 
-  static async create(): Promise<TestDatabase> {
-    const adminUrl = Deno.env.get("MUSTER_TEST_ADMIN_DB_URL");
-    if (!adminUrl) throw new Error("Cannot run this test: MUSTER_TEST_ADMIN_DB_URL must be set, as npm test does");
-    const cluster = connect(adminUrl, 1);
-    const template = await ensureTemplate(cluster, adminUrl);
-    const name = `test_${crypto.randomUUID().replaceAll("-", "")}`;
-    await cluster.unsafe(`create database ${name} template ${template} owner postgres`);
-    const database = new TestDatabase(urlOf(adminUrl, name), async () => {
-      await cluster.unsafe(`drop database ${name} with (force)`);
-      await cluster.end();
-    });
-    await database.#installClock();
-    return database;
+  /** One that another test may have had before, and that is again as it was; `fresh` is nobody's before nor after. */
+  static async create(options: { fresh?: boolean } = {}): Promise<TestDatabase> {
+    const lease = await databases().take(options);
+    return new TestDatabase(lease, () => lease.release());
   }
 
   /** A migrated database that is there already, and stays, with cron and a clock that goes; as its superuser. */
   static existing(url: string): TestDatabase {
-    return new TestDatabase(url, () => Promise.resolve());
+    const sql = connect(url, 4);
+    return new TestDatabase({ url, sql, signatures: new Map() }, () => sql.end({ timeout: 1 }));
   }
 
   /** Calls a function of schema muster in a transaction of its own. */
@@ -102,19 +93,7 @@ export class TestDatabase implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.sql.end({ timeout: 1 });
-    await this.#drop();
-  }
-
-  async #installClock(): Promise<void> {
-    await this.sql.unsafe(`
-      create table muster_private.test_clock (at timestamptz not null);
-      insert into muster_private.test_clock values ('2026-01-01T00:00:00Z');
-      grant select on muster_private.test_clock to public;
-      create or replace function muster_private.now() returns timestamptz language sql volatile set search_path = ''
-      as $$ select at from muster_private.test_clock $$;
-      update muster_private.scheduler_state set last_tick_at = '2026-01-01T00:00:00Z';
-    `);
+    await this.#end();
   }
 
   async #record(tx: postgres.Sql, name: string, args: string[]): Promise<string> {
@@ -189,52 +168,4 @@ export async function until(condition: () => Promise<boolean>, what: string, wit
     if (Date.now() > deadline) throw new Error(`Waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-// The template is named for what made it, so that a changed migration gets a new one; the lock lets one process make it.
-async function ensureTemplate(cluster: postgres.Sql, adminUrl: string): Promise<string> {
-  const migrations = await readMigrations();
-  const digest = createHash("sha256").update(migrations.join("\n")).digest("hex").slice(0, 16);
-  const name = `template_${digest}`;
-  await cluster`select pg_advisory_lock(hashtext(${name}))`;
-  try {
-    const [existing] = await cluster`select from pg_database where datname = ${name}`;
-    if (existing) return name;
-    const building = `${name}_building`;
-    await cluster.unsafe(`drop database if exists ${building} with (force)`);
-    await cluster.unsafe(`create database ${building}`);
-    const sql = connect(urlOf(adminUrl, building), 1);
-    try {
-      await applyPlatform(sql);
-      await maintainPartitions(sql);
-      await sql.unsafe(`alter database ${building} owner to postgres`);
-      await sql`set session authorization postgres`;
-      for (const migration of migrations) await sql.unsafe(migration);
-      await sql`reset session authorization`;
-      // Grants and comments write functions anew: without their dead rows a copy has a third less to write.
-      await sql`vacuum full pg_catalog.pg_proc`;
-    } finally {
-      await sql.end();
-    }
-    await cluster.unsafe(`alter database ${building} rename to ${name}`);
-    return name;
-  } finally {
-    await cluster`select pg_advisory_unlock(hashtext(${name}))`;
-  }
-}
-
-async function readMigrations(): Promise<string[]> {
-  const names: string[] = [];
-  for await (const entry of Deno.readDir(migrationsDir)) if (entry.name.endsWith(".sql")) names.push(entry.name);
-  return Promise.all(names.sort().map((name) => Deno.readTextFile(`${migrationsDir}/${name}`)));
-}
-
-function connect(url: string, max: number): postgres.Sql {
-  return postgres(url, { max, onnotice: () => {}, connection: { application_name: "tests" } });
-}
-
-function urlOf(adminUrl: string, database: string): string {
-  const url = new URL(adminUrl);
-  url.pathname = `/${database}`;
-  return url.href;
 }
