@@ -98,7 +98,7 @@ async function play(
     for (const [place, intent] of step.entries()) clients.hear(intent, calls[place]!, answers[place]!);
     for (const [name, count] of answers.flatMap(eventsOf)) events.set(name, (events.get(name) ?? 0) + count);
   }
-  assert.deepEqual(await violations(stage.sql), []);
+  assert.deepEqual(await violations(stage.sql, { prepared: true }), []);
   return count;
 }
 

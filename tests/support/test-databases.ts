@@ -28,6 +28,8 @@ class Databases {
   /** Its advisory locks say which databases are in use, until the file ends. */
   readonly #cluster: postgres.Sql;
   readonly #free: Held[] = [];
+  /** Those that its locks are for: a lock of one's own is no hindrance. */
+  readonly #names = new Set<string>();
   #template: Promise<string> | undefined;
 
   constructor(adminUrl: string) {
@@ -63,16 +65,20 @@ class Databases {
         select from pg_locks l where l.locktype = 'advisory' and l.classid = hashtext('tests')::oid
           and l.objid = hashtext(d.datname)::oid)`;
     for (const { name } of names) {
+      if (this.#names.has(name)) continue;
+      this.#names.add(name);
       const [row] = await this.#cluster`
         select case when pg_try_advisory_lock(hashtext('tests'), hashtext(${name}))
           then exists (select from pg_database where datname = ${name}) end as is_there`;
       if (row!.is_there) return this.#open(name);
+      this.#names.delete(name);
     }
     return undefined;
   }
 
   async #make(template: string): Promise<Held> {
     const name = `${prefixOf(template)}${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
+    this.#names.add(name);
     await this.#cluster`select pg_advisory_lock(hashtext('tests'), hashtext(${name}))`;
     await this.#cluster.unsafe(`create database ${name} template ${template} owner postgres`);
     return this.#open(name);
@@ -87,6 +93,7 @@ class Databases {
     await sql.end({ timeout: 1 });
     await this.#cluster.unsafe(`drop database ${name} with (force)`);
     await this.#cluster`select pg_advisory_unlock(hashtext('tests'), hashtext(${name}))`;
+    this.#names.delete(name);
   }
 }
 
@@ -112,7 +119,7 @@ export function connect(url: string, max: number): postgres.Sql {
 
 /** Whether the database is again as it was made; if not, nobody shall have it. */
 async function restore({ sql }: Held): Promise<boolean> {
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<boolean>((resolve) => timer = setTimeout(() => resolve(false), answersWithinMs));
   const restored = (async () => {
     const connection = await sql.reserve();
