@@ -14,6 +14,14 @@ export const workerMutations: readonly Mutation[] = [
     tests: ["worker/loop.test.ts"],
   },
   {
+    name: "worker-begins-before-it-has-said-so",
+    breaks: "A handler that brings its worker down leaves no word of its job",
+    file: "worker/cli.ts",
+    find: "        lines.flush();\n",
+    replace: "",
+    tests: ["tests/e2e/worker-loss.test.ts"],
+  },
+  {
     name: "worker-ignores-stop",
     breaks: "Handlers go on after the answer says that their attempt is over",
     file: loop,
@@ -121,7 +129,7 @@ export const workerMutations: readonly Mutation[] = [
     name: "worker-runs-an-attempt-twice",
     breaks: "An attempt that is handed over again after its end runs again",
     file: runner,
-    find: "if (this.#running.has(key) || this.#ended.has(key)) continue;",
+    find: "if (this.#running.has(key) || this.#ended.has(key) || this.#endedBefore.has(key)) continue;",
     replace: "if (this.#running.has(key)) continue;",
     tests: ["worker/runner.test.ts"],
   },
