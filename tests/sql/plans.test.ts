@@ -197,6 +197,26 @@ Deno.test("calls of workers look at few jobs of a table of medium size, too", as
   }
 });
 
+Deno.test("tick() finds what retention deletes by jobs_newest_idx, and looks at no more than it may delete", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const [job] = await submit(db, tenant, {});
+  await finishedJobs(db, job, 20_000);
+  await db.sql`vacuum analyze`;
+  await db.advance(31 * 24 * 3600);
+  const session = await Session.open(db);
+  try {
+    const scans = (await session.scans(service, "tick")).filter(({ table }) => table === "jobs");
+    const walks = scans.filter(({ query }) => /order by j\.created_at, j\.id limit v_most/.test(query));
+    assert.deepEqual(walks.map(({ index, rows }) => [index, rows]), [["jobs_newest_idx", 1_000]]);
+    for (const scan of scans) {
+      assert.ok(scan.rows <= 1_000, `${scan.node} looks at ${scan.rows} jobs: ${scan.query}`);
+    }
+  } finally {
+    await session.close();
+  }
+});
+
 Deno.test("what an app reads of one job by its own token does not depend on how many it had", async (t) => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
