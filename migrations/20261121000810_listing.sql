@@ -55,7 +55,7 @@ declare
   v_has_more boolean := false;
   v_job record;
   v_looked integer := 0;
-  v_ids uuid[] := '{}';
+  v_ids uuid[] := array[]::uuid[];
   v_last text;
 begin
   if jsonb_typeof(list_jobs.filters) not in ('object', 'null')
