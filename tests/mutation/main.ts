@@ -11,6 +11,7 @@ import { startLocalStack } from "../../local/stack.ts";
 import { auditMutations } from "./audit-mutations.ts";
 import type { Mutation } from "./mutation.ts";
 import { type Ended, probe, runTests } from "./run-tests.ts";
+import { policyMutations } from "./policy-mutations.ts";
 import { sqlMutations } from "./sql-mutations.ts";
 import { TreeCopy } from "./tree-copy.ts";
 import { workerMutations } from "./worker-mutations.ts";
@@ -20,7 +21,7 @@ const { values } = parseArgs({
   options: { only: { type: "string" }, list: { type: "boolean", default: false } },
 });
 const words = values.only?.split(",") ?? [""];
-const mutations = [...sqlMutations, ...auditMutations, ...workerMutations].filter(({ name }) =>
+const mutations = [...sqlMutations, ...policyMutations, ...auditMutations, ...workerMutations].filter(({ name }) =>
   words.some((word) => name.includes(word))
 );
 if (mutations.length === 0) fail(`no mutation's name holds "${values.only}"`);

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { join, resolve } from "node:path";
 import { mutate } from "./mutation.ts";
 import { auditMutations } from "./audit-mutations.ts";
+import { policyMutations } from "./policy-mutations.ts";
 import { sqlMutations } from "./sql-mutations.ts";
 import { workerMutations } from "./worker-mutations.ts";
 
 const root = resolve(import.meta.dirname!, "..", "..");
-const mutations = [...sqlMutations, ...auditMutations, ...workerMutations];
+const mutations = [...sqlMutations, ...policyMutations, ...auditMutations, ...workerMutations];
 
 Deno.test("each mutation finds its place exactly once, and the tests it names exist", async () => {
   const problems: string[] = [];

@@ -126,6 +126,21 @@ Deno.test("jobs come after a batch as after any other job, and in a batch", asyn
   assert.deepEqual(await violations(db.sql), []);
 });
 
+Deno.test("a batch fails when a job of it was cancelled, though none failed", async () => {
+  await using db = await TestDatabase.create();
+  const tenant = await createTenant(db);
+  const worker = await createWorker(db, tenant);
+  const { batch, jobs } = await submitBatch(db, tenant, {}, {}, {});
+  await db.call(service, "cancel_jobs", { caller: tenant.caller, job_ids: [jobs[1].job.id] });
+  await worker.complete((await worker.claim(1)).map((job) => succeeded(job)));
+  const { status, error } = await getJob(db, tenant, batch.id);
+  assert.deepEqual([status, error?.code, error?.details], [
+    "failed",
+    "children_failed",
+    { succeeded: 1, failed: 0, cancelled: 1 },
+  ]);
+});
+
 Deno.test("to cancel a batch cancels its jobs, 1000 at a time: the rest with the next ticks", async () => {
   await using db = await TestDatabase.create();
   const tenant = await createTenant(db);
