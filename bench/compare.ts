@@ -6,7 +6,7 @@ import { Context } from "./compare/context.ts";
 import { type Part, partNames, parts } from "./compare/parts.ts";
 import { type Circumstances, Run } from "./compare/run.ts";
 import { fullSizes, quickSizes, withSizes } from "./compare/sizes.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { onInterrupt, untilInterrupted } from "./interrupt.ts";
 import { installPeers, peerVersions } from "./peers.ts";
 
 const folder = import.meta.dirname!;
@@ -77,6 +77,7 @@ async function measurePart(part: Part, context: Context, run: Run): Promise<bool
     run.change(part, { ...soFar(), end: "complete" });
     return true;
   } catch (error) {
+    await untilInterrupted();
     console.error(error);
     run.change(part, { ...soFar(), end: `failed: ${error instanceof Error ? error.message : error}` });
     return false;

@@ -1,14 +1,22 @@
 import process from "node:process";
 
+/** One Ctrl-C may arrive by several ways: from the terminal, and from who passes it on. */
+const sameWithinMs = 1000;
+
 /** What is to be undone when the run is cut, the last first. */
 const undo = new Set<() => Promise<unknown>>();
 let ending: Promise<never> | undefined;
 
 /** Ctrl-C and its like undo what was begun, so that no process and no folder stays; a second one ends at once. */
 export function listenForInterrupts(): void {
+  let first = 0;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(signal, () => {
-      if (ending) process.exit(130);
+      if (ending) {
+        if (performance.now() - first > sameWithinMs) process.exit(130);
+        return;
+      }
+      first = performance.now();
       console.error(`\nEnding, and removing what was made (${signal}) …`);
       ending = end();
     });

@@ -39,8 +39,9 @@ export async function floor(context: Context): Promise<void> {
     const pgbench = await findPgbench();
     const run = pgbench === undefined
       ? (script: Script, calls: number) => runHere(sql, script, calls)
-      : (script: Script, calls: number) => runPgbench(pgbench, url, script, calls);
-    context.say(`floor by ${pgbench === undefined ? "one process, as there is no pgbench" : "pgbench"}`);
+      : (script: Script, calls: number) => runPgbench(pgbench.path, url, script, calls);
+    const by = pgbench === undefined ? "postgres.js, as there is no pgbench" : `pgbench ${pgbench.version}`;
+    context.say(`floor by ${by}`);
     const acts: Record<string, { script: Script; jobs: number; perCall: number }> = {
       "submit, 1,000 a call": { script: [insert], jobs: sizes.drained, perCall: 1000 },
       "drain, 100 a call": { script: [claim(batch), complete(":ids")], jobs: sizes.drained, perCall: batch },
@@ -58,11 +59,7 @@ export async function floor(context: Context): Promise<void> {
       }
     }
     for (const [name, values] of rates) {
-      context.results.floor.push({
-        name,
-        figure: figureOf(values),
-        by: pgbench === undefined ? "postgres.js" : "pgbench",
-      });
+      context.results.floor.push({ name, figure: figureOf(values), by });
     }
   } finally {
     await sql.end();
@@ -107,12 +104,13 @@ function oneLine(statement: string): string {
 }
 
 /** Its own, or that of a Postgres of Debian's; the embedded one has none. */
-async function findPgbench(): Promise<string | undefined> {
+async function findPgbench(): Promise<{ path: string; version: string } | undefined> {
   const versions = await readdir("/usr/lib/postgresql").catch(() => []);
   for (const path of ["pgbench", ...versions.map((version) => `/usr/lib/postgresql/${version}/bin/pgbench`)]) {
-    const found = await new Deno.Command(path, { args: ["--version"], stdout: "null", stderr: "null" }).output()
+    const found = await new Deno.Command(path, { args: ["--version"], stderr: "null" }).output()
       .catch(() => undefined);
-    if (found?.success) return path;
+    const version = found?.success && /\d[\d.]*/.exec(new TextDecoder().decode(found.stdout))?.[0];
+    if (version) return { path, version };
   }
   return undefined;
 }
