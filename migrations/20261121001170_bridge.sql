@@ -27,6 +27,7 @@ create table muster_private.queue_messages (
 comment on table muster_private.queue_messages is
   'Messages of bridged queues that are still in their queue; job_id is null for as long as the job is to be made';
 create index queue_messages_of_job_idx on muster_private.queue_messages (job_id);
+create index queue_messages_of_tenant_idx on muster_private.queue_messages (tenant_id);
 create index queue_messages_waiting_idx on muster_private.queue_messages (queue, msg_id) where job_id is null;
 
 -- Only ever added to by others than the tick, so nobody waits for it.

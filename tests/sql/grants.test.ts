@@ -37,11 +37,12 @@ Deno.test("every function has an empty search_path and is closed to public", asy
 /** The one table that may be written: jobs are inserted by who has the secret key, in the columns that say what is wanted. */
 const writable: Record<string, string[]> = { "muster.jobs": ["service_role"] };
 
-Deno.test("no role may write a table but to insert jobs, and every table has row level security", async () => {
+Deno.test("no role may write a table but to insert jobs, and every table has row level security, which holds for who reads a view", async () => {
   await using db = await TestDatabase.create();
   await db.sql`drop table muster_private.test_clock cascade`;
   const rows = await db.sql`
-    select c.oid::regclass::text as name, c.relrowsecurity as is_secured,
+    select c.oid::regclass::text as name,
+      c.relrowsecurity or (c.relkind = 'v' and 'security_invoker=true' = any (c.reloptions)) as is_secured,
       array(select r from unnest(${[...roles]}::text[]) r
         where has_table_privilege(r, c.oid, 'insert, update, delete, truncate, references, trigger')
           or has_any_column_privilege(r, c.oid, 'insert, update, references')) as writers
