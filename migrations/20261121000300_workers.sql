@@ -79,7 +79,7 @@ create table muster.worker_devices (
   constraint capabilities_are_few check (cardinality(capabilities) <= 100),
   constraint only_ephemeral_workers_are_forgotten check (ephemeral or num_nonnulls(forget_at, forgotten_at) = 0),
   constraint forgotten_workers_are_shut_out check (forgotten_at is null or status = 'revoked' and forget_at is null)
-) with (fillfactor = 70);
+) with (fillfactor = 50);
 comment on table muster.worker_devices is
   'Enrolled machines. held_count tallies the slots of the jobs assigned to or running on a worker; allowed_capabilities null allows any';
 comment on column muster.worker_devices.resources is 'What it has of each named resource; held_resources is what its jobs use of it';
@@ -92,10 +92,7 @@ comment on column muster.worker_devices.listening is 'The worker says its Realti
 comment on column muster.worker_devices.claims is 'It is pushed nothing, and claims when the workers of its tenant are called';
 comment on column muster.worker_devices.deaf is 'It beats, but did not echo the nonce last sent on its channel: it is served by polling';
 
--- In the order in which workers are given jobs: the least loaded first.
-create index worker_devices_available_idx on muster.worker_devices
-  (tenant_id, (held_count::real / slots), last_assigned_at nulls first, id)
-  where status = 'online' and cordoned_at is null and listening and not deaf and held_count < slots;
+-- No index names what changes with each job, so that the rows, which are wide, are updated within their page.
 create index worker_devices_of_token_idx on muster.worker_devices (tenant_id, enrollment_token_id);
 create index worker_devices_to_forget_idx on muster.worker_devices (forget_at) where forget_at is not null;
 
@@ -115,6 +112,43 @@ comment on table muster.worker_heartbeats is
   'One narrow row a worker, written by each heartbeat; past deadline_at the worker counts as lost';
 comment on column muster.worker_heartbeats.busy_interval is 'What the worker was told last: how soon it beats once it has a job';
 create index worker_heartbeats_overdue_idx on muster.worker_heartbeats (deadline_at);
+
+create table muster_private.free_workers (
+  worker_id uuid primary key references muster.worker_devices on delete cascade,
+  tenant_id uuid not null,
+  load double precision not null,
+  last_assigned_at timestamptz
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
+  vacuum_truncate = off);
+comment on table muster_private.free_workers is
+  'Workers that jobs may be pushed to, in the order in which they are given some: the least loaded first; kept by a trigger';
+create index free_workers_next_idx on muster_private.free_workers (tenant_id, load, last_assigned_at nulls first, worker_id);
+alter table muster_private.free_workers enable row level security;
+create policy nobody on muster_private.free_workers as restrictive for all to public using (false);
+
+create function muster_private.tg_worker_devices__keep_free_workers() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  if new.status = 'online' and new.cordoned_at is null and new.listening and not new.deaf and new.held_count < new.slots then
+    insert into muster_private.free_workers as f (worker_id, tenant_id, load, last_assigned_at)
+    values (new.id, new.tenant_id, new.held_count::real / new.slots, new.last_assigned_at)
+    on conflict (worker_id) do update set load = excluded.load, last_assigned_at = excluded.last_assigned_at
+      where (f.load, f.last_assigned_at) is distinct from (excluded.load, excluded.last_assigned_at);
+  else
+    delete from muster_private.free_workers f where f.worker_id = new.id;
+  end if;
+  return null;
+end
+$$;
+comment on function muster_private.tg_worker_devices__keep_free_workers() is 'Keeps the workers that jobs may be pushed to';
+create trigger keep_free_workers_of_new after insert on muster.worker_devices
+  for each row when (new.listening) execute function muster_private.tg_worker_devices__keep_free_workers();
+create trigger keep_free_workers after update on muster.worker_devices
+  for each row when ((new.listening or old.listening)
+    and (new.status, new.cordoned_at, new.listening, new.deaf, new.held_count, new.slots, new.last_assigned_at)
+      is distinct from (old.status, old.cordoned_at, old.listening, old.deaf, old.held_count, old.slots, old.last_assigned_at))
+  execute function muster_private.tg_worker_devices__keep_free_workers();
 
 create table muster_private.used_proofs (
   id text primary key,

@@ -237,7 +237,15 @@ begin
     from muster_private.held_jobs h join muster.job_classes c on c.id = h.class_id
     where h.worker_id = w.id
   ) u on true
-  where w.held_count <> coalesce(u.slots, 0) or w.held_resources <> coalesce(u.resources, '{}');
+  where w.held_count <> coalesce(u.slots, 0) or w.held_resources <> coalesce(u.resources, '{}')
+  union all
+  select format('worker %s may be pushed jobs: %s, and stands among the free: %s', coalesce(w.id, f.worker_id), w.id is not null, f)
+  from (
+    select * from muster.worker_devices d
+    where d.status = 'online' and d.cordoned_at is null and d.listening and not d.deaf and d.held_count < d.slots
+  ) w
+  full join muster_private.free_workers f on f.worker_id = w.id
+  where (f.tenant_id, f.load, f.last_assigned_at) is distinct from (w.tenant_id, w.held_count::real / w.slots, w.last_assigned_at);
 end
 $$;
 comment on function muster_private.check_places() is 'Every disagreement between the jobs and the tables the scheduler searches';

@@ -256,14 +256,14 @@ begin
       limit next_workers.want);
   else
     v_ids := array(
-      select w.id from muster.worker_devices w
-      where w.tenant_id = next_workers.tenant_id
-        and w.status = 'online' and w.cordoned_at is null and w.listening and not w.deaf and w.held_count < w.slots
-        and w.id <> all (next_workers.passed)
+      select f.worker_id from muster_private.free_workers f
+      join muster.worker_devices w on w.id = f.worker_id
+      where f.tenant_id = next_workers.tenant_id
+        and f.worker_id <> all (next_workers.passed)
         and exists (
-          select from muster.worker_classes wc where wc.worker_id = w.id and wc.class_id = next_workers.class_id)
+          select from muster.worker_classes wc where wc.worker_id = f.worker_id and wc.class_id = next_workers.class_id)
         and muster_private.room_for(w, v_class.slots, v_class.resources) > 0
-      order by w.held_count::real / w.slots, w.last_assigned_at nulls first, w.id
+      order by f.load, f.last_assigned_at nulls first, f.worker_id
       limit next_workers.want);
   end if;
   return array(
@@ -285,9 +285,7 @@ as $$
 begin
   -- Most often all are busy, and then the queue need not be looked at.
   if not exists (
-    select from muster.worker_devices w
-    where w.tenant_id = assignable_classes.tenant_id
-      and w.status = 'online' and w.cordoned_at is null and w.listening and not w.deaf and w.held_count < w.slots
+    select from muster_private.free_workers f where f.tenant_id = assignable_classes.tenant_id
   ) then
     return array[]::bigint[];
   end if;

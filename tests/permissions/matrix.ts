@@ -141,6 +141,7 @@ export const tables = readTextTable(`
   muster_private.audit_inbox      -     -         -       -          -       -      -       -       -             -
   muster_private.blocked_jobs     -     -         -       -          -       -      -       -       -             -
   muster_private.commit_inbox     -     -         -       -          -       -      -       -       -             -
+  muster_private.free_workers     -     -         -       -          -       -      -       -       -             -
   muster_private.held_jobs        -     -         -       -          -       -      -       -       -             -
   muster_private.job_deadlines    -     -         -       -          -       -      -       -       -             -
   muster_private.kept_jobs        -     -         -       -          -       -      -       -       -             -

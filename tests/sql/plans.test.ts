@@ -154,8 +154,12 @@ Deno.test("plans that were made while nothing was queued serve a long queue as w
   }
 });
 
-Deno.test("no index on jobs names what changes while a job lives: each update stays within its page", async () => {
+Deno.test("no index on jobs and workers names what changes while a job lives: each update stays within its page", async () => {
   await using db = await TestDatabase.create();
+  const named = await db.sql`
+    select indexdef from pg_indexes
+    where schemaname = 'muster' and tablename = 'worker_devices' and indexdef ~ 'held_|last_assigned_at'`;
+  assert.deepEqual([...named], []);
   const tenant = await createTenant(db);
   const worker = await createWorker(db, tenant, { slots: 2 });
   await submit(db, tenant, { retry_base_seconds: 0 });
