@@ -109,7 +109,8 @@ comment on function muster_private.note_start(uuid[]) is 'Jobs of which an attem
 -- are for this worker alone among them. The head of each class is one index probe, so neither other classes' backlog nor
 -- history costs anything. A class whose jobs are too large for what is free now does not keep others waiting; where small
 -- ones never end, a large one may therefore wait for long.
-create function muster_private.claim_for_worker(worker_id uuid, want integer, at timestamptz) returns uuid[]
+create function muster_private.claim_for_worker(worker_id uuid, want integer, at timestamptz, known muster.worker_devices default null)
+returns uuid[]
 language plpgsql set search_path = ''
 as $$
 declare
@@ -120,7 +121,11 @@ declare
   v_taken uuid[];
   v_claimed uuid[] := array[]::uuid[];
 begin
-  select * into strict v_worker from muster.worker_devices w where w.id = claim_for_worker.worker_id;
+  if (claim_for_worker.known).id is null then
+    select * into strict v_worker from muster.worker_devices w where w.id = claim_for_worker.worker_id;
+  else
+    v_worker := claim_for_worker.known;
+  end if;
   v_left := least(claim_for_worker.want, v_worker.slots - v_worker.held_count);
   if v_worker.status <> 'online' or v_worker.cordoned_at is not null or v_left < 1 then
     return v_claimed;
@@ -189,8 +194,8 @@ begin
   return v_claimed;
 end
 $$;
-comment on function muster_private.claim_for_worker(uuid, integer, timestamptz) is
-  'Starts up to want queued jobs that fit on a worker with free slots, whose row the caller has locked';
+comment on function muster_private.claim_for_worker(uuid, integer, timestamptz, muster.worker_devices) is
+  'Starts up to want queued jobs that fit on a worker with free slots, whose row the caller has locked, and may know better';
 
 -- Hops over the index from class to class, so a long queue costs no more than a short one.
 create function muster_private.queued_classes(tenant_id uuid) returns table (class_id bigint)

@@ -9,7 +9,26 @@ create type muster_private.attempt_ending as (
   is_final boolean
 );
 
--- One entry a job, in both. Most often all are of one worker.
+-- One entry a job, in both. Most often all are of one worker. Resources are null where none of the classes takes any.
+create function muster_private.use_of(worker_ids uuid[], class_ids bigint[])
+returns table (worker_id uuid, slots integer, resources jsonb)
+language plpgsql stable rows 1 set search_path = ''
+as $$
+begin
+  return query
+  select l.worker_id, sum(l.jobs * k.slots)::integer,
+    case when bool_or(k.resources <> '{}') then muster_private.sum_resources(array_agg(k.id), array_agg(l.jobs)) end
+  from (
+    select u.worker_id, u.class_id, count(*)::integer as jobs
+    from unnest(use_of.worker_ids, use_of.class_ids) u (worker_id, class_id)
+    group by u.worker_id, u.class_id
+  ) l
+  join muster.job_classes k on k.id = l.class_id
+  group by l.worker_id;
+end
+$$;
+comment on function muster_private.use_of(uuid[], bigint[]) is 'The slots and resources that jobs of these classes take of each worker';
+
 create function muster_private.give_back(worker_ids uuid[], class_ids bigint[]) returns void
 language plpgsql set search_path = ''
 as $$
@@ -18,17 +37,7 @@ begin
   set held_count = w.held_count - n.slots,
     held_resources = case when n.resources is null then w.held_resources
       else muster_private.add_resources(w.held_resources, n.resources, -1) end
-  from (
-    select l.worker_id, sum(l.jobs * k.slots) as slots,
-      case when bool_or(k.resources <> '{}') then muster_private.sum_resources(array_agg(k.id), array_agg(l.jobs)) end as resources
-    from (
-      select u.worker_id, u.class_id, count(*)::integer as jobs
-      from unnest(give_back.worker_ids, give_back.class_ids) u (worker_id, class_id)
-      group by u.worker_id, u.class_id
-    ) l
-    join muster.job_classes k on k.id = l.class_id
-    group by l.worker_id
-  ) n
+  from muster_private.use_of(give_back.worker_ids, give_back.class_ids) n
   where w.id = n.worker_id;
 end
 $$;
@@ -41,8 +50,11 @@ comment on function muster_private.give_back(uuid[], bigint[]) is 'Gives workers
 -- to the caller.
 -- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs. Answered are the jobs
 -- that go on, and whether anything was queued for which that is worth while.
+-- A caller that is to write the one worker's row anyway says so with `keeps`: then `freed` is what it has to give back
+-- itself, unless others had to know of it at once.
 create function muster_private.end_attempts(
-  endings muster_private.attempt_ending[], wait boolean, at timestamptz, out again uuid[], out queued boolean
+  endings muster_private.attempt_ending[], wait boolean, at timestamptz, keeps boolean default false,
+  out again uuid[], out queued boolean, out freed_slots integer, out freed_resources jsonb
 )
 language plpgsql set search_path = ''
 as $$
@@ -132,7 +144,12 @@ begin
     return;
   end if;
   delete from muster_private.held_jobs h where h.job_id = any (v_ids);
-  perform muster_private.give_back(v_workers, v_classes);
+  if end_attempts.keeps and not v_has_keys and num_nonnulls(v_gated, v_followed) = 0 then
+    select u.slots, u.resources into end_attempts.freed_slots, end_attempts.freed_resources
+    from muster_private.use_of(v_workers, v_classes) u;
+  else
+    perform muster_private.give_back(v_workers, v_classes);
+  end if;
 
   -- What most jobs do not have is not looked for.
   if v_queued is not null or v_is_delayed then
@@ -170,7 +187,7 @@ begin
   end if;
 end
 $$;
-comment on function muster_private.end_attempts(muster_private.attempt_ending[], boolean, timestamptz) is
+comment on function muster_private.end_attempts(muster_private.attempt_ending[], boolean, timestamptz, boolean) is
   'Ends attempts whose jobs and workers the caller has locked: terminal, queued again, or scheduled for a later try';
 
 -- Locks the held jobs of workers whose rows the caller has locked, and ends them all one way.

@@ -120,26 +120,35 @@ comment on function muster_private.hand_over(uuid, uuid, timestamptz) is 'Starts
 
 -- All that a worker with a locked row may start now: what was pushed to it, and up to `want` more from the queue. If
 -- that leaves it with less than it wants, it goes idle under the tenant lock, so that no job slips past it.
-create function muster_private.next_jobs(worker muster.worker_devices, want integer, at timestamptz) returns uuid[]
+-- With `is_newer` the worker is not yet written as it is: what it holds was given back in the caller's hands alone.
+create function muster_private.next_jobs(worker muster.worker_devices, want integer, at timestamptz, is_newer boolean default false)
+returns uuid[]
 language plpgsql set search_path = ''
 as $$
 declare
   v_ids uuid[] := array[]::uuid[];
   v_want integer := least(greatest(coalesce(next_jobs.want, 0), 0), 256);
-  v_more uuid[];
+  v_more uuid[] := array[]::uuid[];
   v_late uuid[];
 begin
-  if (next_jobs.worker).status not in ('online', 'draining') then
-    return v_ids;
+  if (next_jobs.worker).status in ('online', 'draining') then
+    v_ids := muster_private.hand_over((next_jobs.worker).id, (next_jobs.worker).tenant_id, next_jobs.at);
+    v_want := v_want - cardinality(v_ids);
   end if;
-  v_ids := muster_private.hand_over((next_jobs.worker).id, (next_jobs.worker).tenant_id, next_jobs.at);
-  v_want := v_want - cardinality(v_ids);
-  if v_want < 1 or (next_jobs.worker).status <> 'online' then
-    return v_ids;
+  if (next_jobs.worker).status <> 'online' then
+    v_want := 0;
   end if;
-  v_more := muster_private.claim_for_worker((next_jobs.worker).id, v_want, next_jobs.at);
-  v_ids := v_ids || v_more;
-  v_want := v_want - cardinality(v_more);
+  if v_want > 0 then
+    v_more := muster_private.claim_for_worker((next_jobs.worker).id, v_want, next_jobs.at,
+      case when next_jobs.is_newer then next_jobs.worker end);
+    v_ids := v_ids || v_more;
+    v_want := v_want - cardinality(v_more);
+  end if;
+  if next_jobs.is_newer and cardinality(v_more) = 0 then
+    update muster.worker_devices w
+    set held_count = (next_jobs.worker).held_count, held_resources = (next_jobs.worker).held_resources
+    where w.id = (next_jobs.worker).id;
+  end if;
   if v_want > 0 then
     select l.queued into v_late from muster_private.admit_late((next_jobs.worker).tenant_id, next_jobs.at) l;
     perform muster_private.lock_going_idle((next_jobs.worker).tenant_id);
@@ -151,7 +160,7 @@ begin
   return v_ids;
 end
 $$;
-comment on function muster_private.next_jobs(muster.worker_devices, integer, timestamptz) is
+comment on function muster_private.next_jobs(muster.worker_devices, integer, timestamptz, boolean) is
   'Starts what was pushed to the worker and up to want more; a worker left idle has looked under the tenant lock';
 
 create function muster_private.send_wake(worker_id uuid, at timestamptz) returns text

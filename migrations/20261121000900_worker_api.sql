@@ -318,6 +318,8 @@ declare
   v_endings muster_private.attempt_ending[];
   v_again uuid[];
   v_is_queued boolean := false;
+  v_freed_slots integer;
+  v_freed_resources jsonb;
   v_is_bad boolean;
   v_outcomes jsonb;
   v_jobs uuid[];
@@ -375,7 +377,13 @@ begin
   into v_endings from once c;
 
   if v_endings is not null then
-    select e.again, e.queued into v_again, v_is_queued from muster_private.end_attempts(v_endings, true, v_now) e;
+    select e.again, e.queued, e.freed_slots, e.freed_resources into v_again, v_is_queued, v_freed_slots, v_freed_resources
+    from muster_private.end_attempts(v_endings, true, v_now, true) e;
+    -- Written together with what it is given next.
+    v_worker.held_count := v_worker.held_count - coalesce(v_freed_slots, 0);
+    if v_freed_resources is not null then
+      v_worker.held_resources := muster_private.add_resources(v_worker.held_resources, v_freed_resources, -1);
+    end if;
   end if;
 
   if coalesce(cardinality(v_endings), 0) = jsonb_array_length(complete_jobs.results) then
@@ -403,7 +411,7 @@ begin
     end if;
   end if;
 
-  v_jobs := muster_private.next_jobs(v_worker, complete_jobs.want, v_now);
+  v_jobs := muster_private.next_jobs(v_worker, complete_jobs.want, v_now, v_freed_slots is not null);
   if cardinality(v_jobs) > 0 then
     perform muster_private.keep_busy_lease(v_worker.id, v_now);
   end if;
