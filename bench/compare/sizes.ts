@@ -31,7 +31,7 @@ export type Sizes = {
 export const fullSizes: Sizes = {
   runs: 5,
   drained: 50_000,
-  single: 50_000,
+  single: 10_000,
   throughDoors: 20_000,
   samples: 200,
   backlogs: [10_000, 100_000, 1_000_000],

@@ -24,7 +24,7 @@ export async function throughput(context: Context): Promise<void> {
   const muster = stack.use(await MusterCore.create(context.cluster));
   const workers = await muster.createWorkers(Math.max(...workerCounts), batch);
   const inBatches = await bestWorkers(context, muster, workers, batch, sizes.drained / 5);
-  const oneByOne = await bestWorkers(context, muster, workers, 1, sizes.single / 10);
+  const oneByOne = await bestWorkers(context, muster, workers, 1, sizes.single / 5);
 
   const systems: Record<string, System> = {};
   const ours = (name: string, jobs: number, crew: readonly BenchWorker[], perCall: number) => {
