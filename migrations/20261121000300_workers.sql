@@ -144,10 +144,9 @@ $$;
 comment on function muster_private.tg_worker_devices__keep_free_workers() is 'Keeps the workers that jobs may be pushed to';
 create trigger keep_free_workers_of_new after insert on muster.worker_devices
   for each row when (new.listening) execute function muster_private.tg_worker_devices__keep_free_workers();
-create trigger keep_free_workers after update on muster.worker_devices
-  for each row when ((new.listening or old.listening)
-    and (new.status, new.cordoned_at, new.listening, new.deaf, new.held_count, new.slots, new.last_assigned_at)
-      is distinct from (old.status, old.cordoned_at, old.listening, old.deaf, old.held_count, old.slots, old.last_assigned_at))
+create trigger keep_free_workers
+  after update of status, cordoned_at, listening, deaf, held_count, slots, last_assigned_at on muster.worker_devices
+  for each row when (new.listening or old.listening)
   execute function muster_private.tg_worker_devices__keep_free_workers();
 
 create table muster_private.used_proofs (

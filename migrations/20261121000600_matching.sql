@@ -40,8 +40,9 @@ begin
   if coalesce(cardinality(give_jobs.job_ids), 0) = 0 then
     return;
   end if;
-  delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids);
-  with given as (
+  with gone as (
+    delete from muster_private.ready_jobs r where r.job_id = any (give_jobs.job_ids)
+  ), given as (
     update muster.jobs j
     set status = give_jobs.status, worker_id = g.worker_id, attempts = j.attempts + 1,
       assigned_at = give_jobs.at, started_at = case when v_is_running then give_jobs.at end,
@@ -153,7 +154,8 @@ begin
         order by o.class_id, o.priority desc, o.rank, o.position
       )
     ) head
-    join muster.job_classes c on c.id = head.class_id
+    -- One by one: joined, a plan may read all classes there are.
+    cross join lateral (select o.id, o.slots, o.resources from muster.job_classes o where o.id = head.class_id offset 0) c
     order by head.priority desc, head.rank, head.position
   loop
     v_room := least(v_left, muster_private.room_for(v_worker, v_source.slots, v_source.resources));

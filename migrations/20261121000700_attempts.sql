@@ -60,7 +60,8 @@ language plpgsql set search_path = ''
 as $$
 declare
   v_actor constant jsonb := muster_private.current_actor();
-  v_unsure uuid[];
+  v_ending muster_private.attempt_ending;
+  v_unsure uuid[] := array[]::uuid[];
   v_ids uuid[];
   v_workers uuid[];
   v_classes bigint[];
@@ -73,7 +74,11 @@ declare
   v_followed uuid[];
   v_freed uuid[] := array[]::uuid[];
 begin
-  v_unsure := array(select e.job_id from unnest(end_attempts.endings) e where e.outcome not in ('succeeded', 'cancelled'));
+  foreach v_ending in array coalesce(end_attempts.endings, '{}') loop
+    if v_ending.outcome not in ('succeeded', 'cancelled') then
+      v_unsure := v_unsure || v_ending.job_id;
+    end if;
+  end loop;
   if cardinality(v_unsure) > 0 then
     -- Those may go on, and their rows then tell of another attempt.
     perform muster_private.store_told_events(v_unsure);
@@ -123,6 +128,8 @@ begin
     from chosen c
     where j.id = c.job_id
     returning j.id, j.tenant_id, c.worker_id as held_by, j.class_id, j.status, j.attempts, j.worker_id, j.concurrency_key, j.notify, j.start_by, j.expires_at, j.parent_id, j.finished_at
+  ), left_places as (
+    delete from muster_private.held_jobs h using ended e where h.job_id = e.id
   ), noted as (
     insert into muster_private.audit_inbox (tenant_id, actor, action, subject, data, job_ids, created_at)
     -- Without the error: it may carry what the log shall not.
@@ -143,7 +150,6 @@ begin
     end_attempts.queued := false;
     return;
   end if;
-  delete from muster_private.held_jobs h where h.job_id = any (v_ids);
   if end_attempts.keeps and not v_has_keys and num_nonnulls(v_gated, v_followed) = 0 then
     select u.slots, u.resources into end_attempts.freed_slots, end_attempts.freed_resources
     from muster_private.use_of(v_workers, v_classes) u;

@@ -4,16 +4,19 @@
 create function muster_private.assignments_json(job_ids uuid[]) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
-declare
-  -- Few jobs have any, and to ask for all at once costs less than to ask for each.
-  v_inputs constant jsonb := (
-    select jsonb_object_agg(i.job_id, i.ids)
-    from (
-      select n.job_id, jsonb_agg(n.artifact_id order by n.ordinal) as ids
-      from muster.job_inputs n where n.job_id = any (assignments_json.job_ids) group by n.job_id
-    ) i);
 begin
+  if cardinality(assignments_json.job_ids) = 0 then
+    return '[]'::jsonb;
+  end if;
   return (
+    -- Few jobs have any, and to ask for all at once costs less than to ask for each.
+    with inputs as materialized (
+      select jsonb_object_agg(i.job_id, i.ids) as of_jobs
+      from (
+        select n.job_id, jsonb_agg(n.artifact_id order by n.ordinal) as ids
+        from muster.job_inputs n where n.job_id = any (assignments_json.job_ids) group by n.job_id
+      ) i
+    )
     select coalesce(jsonb_agg(jsonb_build_object(
       'job_id', j.id, 'attempt', j.attempts, 'type', j.type, 'payload', j.payload, 'requires', j.requires,
       'correlation_id', j.correlation_id, 'max_attempts', j.max_attempts,
@@ -21,7 +24,7 @@ begin
       'expires_at', case when j.expires_at is not null then muster_private.iso(j.expires_at) end, 'secrets', j.secret_names, 'concurrency_key', j.concurrency_key,
       'concurrency_limit', case when j.concurrency_key is not null then (
         select k.max_running from muster.concurrency_keys k where k.tenant_id = j.tenant_id and k.key = j.concurrency_key) end,
-      'inputs', coalesce(v_inputs -> j.id::text, '[]'))
+      'inputs', coalesce((select i.of_jobs from inputs i) -> j.id::text, '[]'))
       order by j.priority desc, j.rank, j.position), '[]')
     from muster.jobs j
     where j.id = any (assignments_json.job_ids)
@@ -131,7 +134,7 @@ declare
   v_more uuid[] := array[]::uuid[];
   v_late uuid[];
 begin
-  if (next_jobs.worker).status in ('online', 'draining') then
+  if (next_jobs.worker).status in ('online', 'draining') and (next_jobs.worker).held_count > 0 then
     v_ids := muster_private.hand_over((next_jobs.worker).id, (next_jobs.worker).tenant_id, next_jobs.at);
     v_want := v_want - cardinality(v_ids);
   end if;

@@ -320,7 +320,6 @@ declare
   v_is_queued boolean := false;
   v_freed_slots integer;
   v_freed_resources jsonb;
-  v_is_bad boolean;
   v_outcomes jsonb;
   v_jobs uuid[];
 begin
@@ -331,10 +330,10 @@ begin
     perform muster_private.check_size(complete_jobs.results, 'the results', 8388608);
     perform muster_private.charge_bytes(v_worker.id, v_worker.tenant_id, pg_column_size(complete_jobs.results));
   end if;
-  select bool_or(jsonb_typeof(r) <> 'object' or coalesce(r ->> 'status', '') not in ('succeeded', 'failed')
-    or jsonb_typeof(coalesce(r -> 'error', 'null')) not in ('object', 'null'))
-  into v_is_bad from jsonb_array_elements(complete_jobs.results) r;
-  if v_is_bad then
+  if jsonb_path_exists(complete_jobs.results, 'strict $[*] ? (@.type() != "object")')
+    or jsonb_path_exists(complete_jobs.results, '$[*] ? (
+      !(@.status.type() == "string" && (@.status == "succeeded" || @.status == "failed"))
+      || (exists (@.error) && !(@.error.type() == "object" || @.error.type() == "null")))') then
     perform muster_private.fail('MU004', 'Cannot complete jobs: each result has a status, succeeded or failed, and error is an object');
   end if;
   v_worker := muster_private.lock_worker(v_worker.id);
@@ -346,7 +345,7 @@ begin
     order by uuid_send(h.job_id)
     for update
   ), current as (
-    select h.job_id as id, r.status = 'succeeded' as is_success, r.result, r.error, r.ordinal,
+    select h.job_id as id, h.attempt, r.status = 'succeeded' as is_success, r.result, r.error, r.ordinal,
       octet_length(r.result::text) > 524288 or octet_length(r.error::text) > 65536 as is_too_large,
       -- What is short is not asked: a call a result would be felt.
       case when pg_column_size(r.result) > 200 then muster_private.is_too_deep(r.result) else false end
@@ -373,8 +372,9 @@ begin
     else row (c.id, 'failed', null,
       coalesce(c.error, v_no_reason),
       coalesce((c.error ->> 'retryable')::boolean, true) = false)::muster_private.attempt_ending
-    end)
-  into v_endings from once c;
+    end),
+    jsonb_agg(jsonb_build_object('job_id', c.id, 'attempt', c.attempt, 'outcome', 'accepted') order by c.ordinal)
+  into v_endings, v_outcomes from once c;
 
   if v_endings is not null then
     select e.again, e.queued, e.freed_slots, e.freed_resources into v_again, v_is_queued, v_freed_slots, v_freed_resources
@@ -386,7 +386,12 @@ begin
     end if;
   end if;
 
-  if coalesce(cardinality(v_endings), 0) = jsonb_array_length(complete_jobs.results) then
+  if v_endings is null and complete_jobs.results = '[]' then
+    v_outcomes := '[]'::jsonb;
+  elsif cardinality(v_endings) = jsonb_array_length(complete_jobs.results) and v_again is null then
+    -- All were accepted, as was thought.
+    null;
+  elsif cardinality(v_endings) = jsonb_array_length(complete_jobs.results) then
     select coalesce(jsonb_agg(jsonb_build_object('job_id', r.item -> 'job_id', 'attempt', r.item -> 'attempt', 'outcome',
       case when (r.item ->> 'job_id')::uuid = any (v_again) then 'retrying' else 'accepted' end) order by r.ordinal), '[]')
     into v_outcomes
