@@ -259,7 +259,7 @@ declare
 begin
   for v_class in
     select c.resources, i.jobs from unnest(sum_resources.class_ids, sum_resources.counts) i (id, jobs)
-    join muster.job_classes c on c.id = i.id
+    cross join lateral (select k.id, k.resources from muster.job_classes k where k.id = i.id offset 0) c
     order by c.id
   loop
     v_sum := muster_private.add_resources(v_sum, v_class.resources, v_class.jobs);

@@ -23,7 +23,8 @@ begin
     from unnest(use_of.worker_ids, use_of.class_ids) u (worker_id, class_id)
     group by u.worker_id, u.class_id
   ) l
-  join muster.job_classes k on k.id = l.class_id
+  -- One by one: joined, a plan may read all classes there are.
+  cross join lateral (select c.id, c.slots, c.resources from muster.job_classes c where c.id = l.class_id offset 0) k
   group by l.worker_id;
 end
 $$;

@@ -236,25 +236,29 @@ comment on function muster_private.store_items(uuid, uuid, jsonb, muster_private
 -- The caller assigns what is queued now (assign_jobs), after it has taken every other lock it needs.
 create function muster_private.store_jobs(
   tenant_id uuid, executor_id uuid, items jsonb, correlation_id text, at timestamptz, batch_id uuid default null,
-  out job_ids uuid[], out created boolean[], out read muster_private.read_items
+  read muster_private.read_items default null, out job_ids uuid[], out created boolean[]
 )
 language plpgsql set search_path = ''
 as $$
+declare
+  v_read muster_private.read_items := store_jobs.read;
 begin
-  store_jobs.read := muster_private.read_items(store_jobs.items);
-  if not muster_private.has_followers(to_jsonb((store_jobs.read).shapes)) then
+  if (store_jobs.read).shapes is null then
+    v_read := muster_private.read_items(store_jobs.items);
+  end if;
+  if not muster_private.has_followers(to_jsonb((v_read).shapes)) then
     select s.job_ids, s.created into store_jobs.job_ids, store_jobs.created
-    from muster_private.store_items(store_jobs.tenant_id, store_jobs.executor_id, store_jobs.items, store_jobs.read,
+    from muster_private.store_items(store_jobs.tenant_id, store_jobs.executor_id, store_jobs.items, v_read,
       store_jobs.correlation_id, store_jobs.at, '{}', store_jobs.batch_id) s;
     return;
   end if;
   perform muster_private.check_job(s.shape, s.first - 1, store_jobs.at)
-  from unnest((store_jobs.read).shapes, (store_jobs.read).firsts) s (shape, first);
+  from unnest((v_read).shapes, (v_read).firsts) s (shape, first);
   loop
     begin
       select s.job_ids, s.created into store_jobs.job_ids, store_jobs.created
       from muster_private.lock_for_gates(store_jobs.tenant_id, store_jobs.items) l (locked)
-      cross join lateral muster_private.store_items(store_jobs.tenant_id, store_jobs.executor_id, store_jobs.items, store_jobs.read,
+      cross join lateral muster_private.store_items(store_jobs.tenant_id, store_jobs.executor_id, store_jobs.items, v_read,
         store_jobs.correlation_id, store_jobs.at, l.locked, store_jobs.batch_id) s;
       return;
     exception when sqlstate 'MUX01' then
@@ -263,7 +267,7 @@ begin
   end loop;
 end
 $$;
-comment on function muster_private.store_jobs(uuid, uuid, jsonb, text, timestamptz, uuid) is
+comment on function muster_private.store_jobs(uuid, uuid, jsonb, text, timestamptz, uuid, muster_private.read_items) is
   'Stores jobs of a tenant and lets them into the queue; answers their ids, and which of them are new';
 
 -- Jobs of one shape that were stored by this call, and went nowhere from where they were put, are answered alike but for
@@ -275,7 +279,7 @@ returns text
 language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_own constant text[] := '{id,payload,idempotency_key,correlation_id}';
+  v_own constant text[] := '{id,payload,idempotency_key,correlation_id}'::text[];
   v_correlation_id constant text := coalesce(to_json(answer_of.correlation_id)::text, 'null');
   v_held uuid[] := array[]::uuid[];
   v_likes text[];
@@ -328,6 +332,7 @@ declare
   v_batch_id uuid;
   v_is_new boolean;
   v_assigned integer := 0;
+  v_read muster_private.read_items;
   v_stored record;
   v_free uuid[];
 begin
@@ -345,9 +350,10 @@ begin
     from muster_private.store_batch(v_caller, submit_jobs.batch, submit_jobs.correlation_id, v_now) b;
     v_items := muster_private.children_items(submit_jobs.jobs, v_batch_id, submit_jobs.batch ->> 'idempotency_key');
   end if;
+  v_read := muster_private.read_items(v_items);
   select * into v_stored from muster_private.store_jobs(
     v_caller.tenant_id, v_caller.executor_id, v_items, submit_jobs.correlation_id, v_now,
-    case when v_is_new then v_batch_id end);
+    case when v_is_new then v_batch_id end, v_read);
   if v_batch_id is not null then
     -- All may have ended already, or there are none.
     v_free := muster_private.after_jobs_ended(muster_private.end_empty_batches(array[v_batch_id], v_now), v_now);
@@ -357,7 +363,7 @@ begin
     v_assigned := muster_private.assign_jobs(v_caller.tenant_id, v_now);
   end if;
   return concat('{"jobs":[',
-    muster_private.answer_of(v_stored.job_ids, v_stored.created, v_stored.read, submit_jobs.correlation_id, v_assigned > 0),
+    muster_private.answer_of(v_stored.job_ids, v_stored.created, v_read, submit_jobs.correlation_id, v_assigned > 0),
     ']', (
       select ',"batch":' || (muster_private.job_json(j) || jsonb_build_object('batch', muster_private.batch_counts(j)))::text
       from muster.jobs j where j.id = v_batch_id), '}')::json;

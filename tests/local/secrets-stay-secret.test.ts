@@ -100,7 +100,7 @@ Deno.test("a planted secret is nowhere in what the system writes, says or answer
     haystack.assertCovered([
       ...["the stack's log", "an answer", "a websocket", "the worker's output", "the worker's line"],
       ...["the worker's files", "the stack's files", "table muster.secrets", "table muster.audit_log"],
-      ...["table muster.jobs", "table muster.job_events", "table muster.late_results", "table realtime.messages"],
+      ...["table muster.jobs", "table muster.stored_events", "table muster.late_results", "table realtime.messages"],
     ]);
     assert.deepEqual(haystack.found(), []);
 
