@@ -8,6 +8,7 @@ import { type Circumstances, Run } from "./compare/run.ts";
 import { fullSizes, quickSizes, withSizes } from "./compare/sizes.ts";
 import { onInterrupt, untilInterrupted } from "./interrupt.ts";
 import { installPeers, peerVersions } from "./peers.ts";
+import { UsageError } from "../shared/usage-error.ts";
 
 const folder = import.meta.dirname!;
 
@@ -25,7 +26,7 @@ export async function compare(args: readonly string[]): Promise<void> {
   });
   const chosen = (values.only?.split(",") ?? partNames) as Part[];
   const unknown = chosen.find((part) => !(part in parts));
-  if (unknown) throw new Error(`There is no part "${unknown}": there are ${partNames.join(", ")}`);
+  if (unknown) throw new UsageError(`There is no part "${unknown}": there are ${partNames.join(", ")}`);
   const sizes = withSizes(values.quick ? quickSizes : fullSizes, values.size);
   const settings = { ...serverSettings, ...(values.durable && { fsync: "on" }) };
   // Part of a run, or a small one, does not take the place of the figures that are kept, unless it is sent there.

@@ -9,6 +9,7 @@ import { listenForInterrupts, untilInterrupted } from "./interrupt.ts";
 import { latency } from "./latency.ts";
 import { limits } from "./limits.ts";
 import { tick } from "./tick.ts";
+import { UsageError } from "../shared/usage-error.ts";
 
 const benches: Record<string, { about: string; run: (args: readonly string[]) => Promise<void> }> = {
   latency: {
@@ -60,7 +61,10 @@ async function run(): Promise<void> {
     else await compare(process.argv.slice(2));
   } catch (error) {
     await untilInterrupted();
-    throw error;
+    // An option that there is not is reported by parseArgs, as a TypeError.
+    if (!(error instanceof UsageError) && !(error instanceof TypeError && "code" in error)) throw error;
+    console.error(`${error.message}\n\nSee npm run bench -- --help`);
+    process.exit(2);
   }
 }
 

@@ -4,6 +4,7 @@ import { type Part, partNames } from "./parts.ts";
 import { drawPlots } from "./plots.ts";
 import { reportOf, withResults } from "./report.ts";
 import type { Sizes } from "./sizes.ts";
+import { UsageError } from "../../shared/usage-error.ts";
 
 /** What all parts of a run have in common; they can be measured on several days, but not on unlike servers. */
 export type Circumstances = {
@@ -56,7 +57,7 @@ export class Run {
       .find((name) => JSON.stringify(about[name]) !== JSON.stringify(there.about[name]));
     if (another === undefined) return new Run(folder, there);
     if (goOn === "if possible") return new Run(folder, { about, parts: {} });
-    throw new Error(`Cannot go on with the results in "${folder}": there, "${another}" is another`);
+    throw new UsageError(`Cannot go on with the results in "${folder}": there, "${another}" is another`);
   }
 
   get results(): Results {

@@ -1,3 +1,5 @@
+import { UsageError } from "../../shared/usage-error.ts";
+
 /** How much of everything is measured. */
 export type Sizes = {
   /** Of each measurement, one after another in turn with what it is measured beside. */
@@ -56,7 +58,7 @@ export function withSizes(sizes: Sizes, changes: readonly string[]): Sizes {
     const [name, value] = change.split("=") as [string, string | undefined];
     const numbers = value?.split(",").map(Number) ?? [];
     if (!(name in sizes) || numbers.length === 0 || numbers.some((number) => !(number > 0))) {
-      throw new Error(`Cannot use --size ${change}: it is name=number, of ${Object.keys(sizes).join(", ")}`);
+      throw new UsageError(`Cannot use --size ${change}: it is name=number, of ${Object.keys(sizes).join(", ")}`);
     }
     changed[name] = Array.isArray(changed[name]) ? numbers : numbers[0];
   }
